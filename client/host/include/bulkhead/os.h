@@ -9,13 +9,14 @@
 G_BEGIN_DECLS
 
 typedef struct {
-    char *id;   /* libosinfo URI */
+    char *id;   /* libosinfo URI; NULL for the generic one */
     char *name; /* "Debian 12" */
     guint cpus; /* recommended, at least 1 */
     guint memory_mib;
     guint64 disk_bytes;
     gboolean virtio_disk, virtio_net, virtio_video, qxl, usb3; /* drivers it brings itself */
     gboolean needs_efi, needs_secure_boot, needs_tpm;          /* Windows 11 */
+    gboolean bios; /* too old to be installed with EFI */
 } BhOs;
 void bh_os_free(BhOs *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BhOs, bh_os_free)

@@ -82,7 +82,8 @@ typedef enum {
 } BhUsbFix;
 
 /* The display connection's side of SPICE redirection; implemented by whoever holds the
- * SpiceSession of a machine, and registered with the arbiter while the session lives. */
+ * SpiceSession of a machine, and registered with the arbiter while the session lives. Tasks belong
+ * to the callee as in machine.h: it returns through each exactly once, then unrefs it. */
 #define BH_TYPE_USB_REDIRECTOR (bh_usb_redirector_get_type())
 G_DECLARE_INTERFACE(BhUsbRedirector, bh_usb_redirector, BH, USB_REDIRECTOR, GObject)
 struct _BhUsbRedirectorInterface {
