@@ -8,7 +8,7 @@ second (bench/moving-window.S); and the ratio of ours to the better of the other
 the same libvirt session with the same machines. Nothing is asserted: the figures depend on the
 machine, the ratios much less so.
 
-Usage: bench/client.py [--build DIR] [--runs N] [--json FILE]
+Usage: bench/client.py [--build DIR] [--runs N] [--json FILE] [--report FILE]
 """
 import argparse
 import ctypes
@@ -205,21 +205,24 @@ def measure(build, runs):
     return results
 
 
-def report(results):
+def report(results, out):
     columns = {"window_s": "window, s", "rss_mb": "RSS, MB", "pss_mb": "PSS, MB",
                "frame_s": "guest frame, s", "cpu_percent": "CPU, %"}
-    print(f"{'':14}" + "".join(f"{title:>16}" for title in columns.values()))
+    print(f"{'':14}" + "".join(f"{title:>16}" for title in columns.values()), file=out)
     for program, row in results.items():
-        print(f"{program:14}" + "".join(f"{row[key]:16.2f}" for key in columns))
+        print(f"{program:14}" + "".join(f"{row[key]:16.2f}" for key in columns), file=out)
     others = [row for program, row in results.items() if program != "bulkhead"]
     best = {key: min(row[key] for row in others) for key in columns}
     ratios = {key: results["bulkhead"][key] / best[key] for key in columns}
-    print(f"{'ours / best':14}" + "".join(f"{ratios[key]:16.2f}" for key in columns))
+    print(f"{'ours / best':14}" + "".join(f"{ratios[key]:16.2f}" for key in columns), file=out)
 
 
 def inside(arguments):
     results = measure(Path(arguments.build), arguments.runs)
-    report(results)
+    report(results, sys.stdout)
+    if arguments.report:
+        with open(arguments.report, "w", encoding="utf-8") as out:
+            report(results, out)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(results, indent=1))
 
@@ -230,6 +233,7 @@ def main():
     parser.add_argument("--build", default=str(TOP / "build"))
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json")
+    parser.add_argument("--report", help="also write the table to this file")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
@@ -242,7 +246,8 @@ def main():
         [SESSION_RUN, "xvfb-run", "-a", "-s", f"-screen 0 {SCREEN[0]}x{SCREEN[1]}x24 -nolisten tcp",
          "dbus-run-session", "--", "env", "LIBVIRT_DEFAULT_URI=qemu:///session", __file__, "--inside",
          "--build", build, "--runs", str(arguments.runs),
-         *(["--json", os.path.abspath(arguments.json)] if arguments.json else [])],
+         *(["--json", os.path.abspath(arguments.json)] if arguments.json else []),
+         *(["--report", os.path.abspath(arguments.report)] if arguments.report else [])],
         env=environment, check=False).returncode
 
 

@@ -20,7 +20,7 @@ const BhOsEntry *bh_os_table_find(const char *id_or_short_id);
 BhOs *bh_os_copy(const BhOs *os);
 
 /* The rules that libosinfo's data does not hold, applied to an entry or a stand-in. */
-void bh_os_apply_rules(BhOs *os, int released);
+void bh_os_apply_rules(BhOs *os, const char *family, int released);
 
 /* A system by the stem of its short id and its version: ("debian", "12.5.0") gives "debian12", or
  * what the nearest older version says under the newer one's name when the database is too old. */

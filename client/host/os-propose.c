@@ -6,27 +6,36 @@
 #include <string.h>
 
 #define GIB (G_GUINT64_CONSTANT(1) << 30)
-#define EFI_SINCE 20120101 /* installers before then often boot by BIOS only */
+#define EFI_SINCE 20120101              /* installers before then often boot by BIOS only */
+#define LINUX_VIRTIO_GPU_SINCE 20160601 /* Linux 4.2 and what was built on it */
 #define DESKTOP_MEMORY                                                                             \
     2048 /* MiB: below it a current desktop crawls, whatever its minimum says                      \
           */
+#define DESKTOP_DISK (20 * GIB) /* a disk takes up only what is written to it */
 #define LEAST_MEMORY 128
 
-static gboolean is_windows_11(const char *id)
+static void want_at_least(BhOs *os, guint cpus, guint memory_mib, guint64 disk_bytes)
 {
-    return g_str_has_prefix(id, "http://microsoft.com/win/11");
+    os->cpus = MAX(os->cpus, cpus);
+    os->memory_mib = MAX(os->memory_mib, memory_mib);
+    os->disk_bytes = MAX(os->disk_bytes, disk_bytes);
 }
 
-void bh_os_apply_rules(BhOs *os, int released)
+void bh_os_apply_rules(BhOs *os, const char *family, int released)
 {
     os->bios = !os->needs_efi && released > 0 && released < EFI_SINCE;
-    if (!is_windows_11(os->id))
+    /* The database forgets the devices of many a distribution; their kernels do not. What has no
+     * date is rolling or too new to have one, when it is known to drive modern virtio at all. */
+    if (g_strcmp0(family, "linux") == 0 &&
+        (released >= LINUX_VIRTIO_GPU_SINCE || (released == 0 && os->virtio_disk)))
+        os->virtio_disk = os->virtio_net = os->virtio_video = os->usb3 = TRUE;
+    if (g_str_has_prefix(os->id, "http://microsoft.com/win/10"))
+        want_at_least(os, 2, 4096, 40 * GIB);
+    if (!g_str_has_prefix(os->id, "http://microsoft.com/win/11"))
         return;
     os->needs_efi = os->needs_secure_boot = os->needs_tpm = TRUE;
     os->bios = FALSE;
-    os->cpus = MAX(os->cpus, 2);
-    os->memory_mib = MAX(os->memory_mib, 4096);
-    os->disk_bytes = MAX(os->disk_bytes, 64 * GIB);
+    want_at_least(os, 2, 4096, 64 * GIB);
 }
 
 static BhOs *make_generic(void)
@@ -121,7 +130,7 @@ void bh_os_propose(const BhOs *os, guint host_cpus, guint64 host_memory, BhMachi
     if (host_cpus > 0)
         spec->cpus = MIN(spec->cpus, host_cpus);
     spec->memory_mib = propose_memory(os, host_memory);
-    spec->disk_bytes = os->disk_bytes;
+    spec->disk_bytes = os->bios ? os->disk_bytes : MAX(os->disk_bytes, DESKTOP_DISK);
     spec->firmware = os->bios ? BH_FIRMWARE_BIOS : BH_FIRMWARE_EFI;
     spec->secure_boot = os->needs_secure_boot;
     spec->tpm = os->needs_tpm;

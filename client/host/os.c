@@ -148,7 +148,7 @@ static BhOsEntry *make_entry(OsinfoOs *source)
     fill_resources(source, &entry->os);
     fill_devices(source, &entry->os);
     fill_firmware(source, &entry->os);
-    bh_os_apply_rules(&entry->os, entry->released);
+    bh_os_apply_rules(&entry->os, osinfo_os_get_family(source), entry->released);
     return entry;
 }
 

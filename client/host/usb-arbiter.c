@@ -268,10 +268,14 @@ static void retry_all(BhUsbArbiter *self)
 
 /* ---- devices ---- */
 
-/* No rule decides about a device that was just plugged in: whoever shows a machine may ask. */
+/* No rule decides about a device that was just plugged in: whoever shows a machine may ask. Not
+ * about keyboards and mice, which are plugged in to be used right here. */
 static void ask(BhUsbArbiter *self, BhUsbDevice *device)
 {
     const char *id = bh_usb_device_get_id(device);
+    BhUsbKind kind = bh_usb_device_get_kind(device);
+    if (kind == BH_USB_KIND_KEYBOARD || kind == BH_USB_KIND_POINTER)
+        return;
     g_autoptr(GPtrArray) machines = g_ptr_array_new();
     GHashTableIter iter;
     gpointer machine, number;

@@ -136,6 +136,11 @@ BhUsbGuard bh_usb_device_get_guard(BhUsbDevice *self, const char **reason)
     return self->use->guard;
 }
 
+gboolean bh_usb_device_is_hub(BhUsbDevice *self)
+{
+    return self->kind == BH_USB_KIND_HUB;
+}
+
 gboolean bh_usb_device_can_unmount(BhUsbDevice *self)
 {
     return self->use->can_unmount;

@@ -140,7 +140,9 @@ static void reload(BhUsbRules *self)
 static void on_file_changed(GFileMonitor *monitor, GFile *file, GFile *other,
                             GFileMonitorEvent event, gpointer data)
 {
-    if (event != G_FILE_MONITOR_EVENT_ATTRIBUTE_CHANGED && event != G_FILE_MONITOR_EVENT_CHANGED)
+    /* Not at "created" or "changed": an editor may be in the middle of writing, and half a file
+     * would be taken for a broken one. Each is followed by the hint, a rename too. */
+    if (event == G_FILE_MONITOR_EVENT_CHANGES_DONE_HINT || event == G_FILE_MONITOR_EVENT_DELETED)
         reload(data);
 }
 

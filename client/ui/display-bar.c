@@ -153,7 +153,7 @@ static void make_usb(BhDisplayBar *self)
     GtkWidget *popover = gtk_popover_new(NULL);
 
     self->usb = gtk_menu_button_new();
-    add_icon(self->usb, "drive-removable-media-usb-symbolic", _("USB Devices"));
+    add_icon(self->usb, "media-removable-symbolic", _("USB Devices"));
     gtk_menu_button_set_popover(GTK_MENU_BUTTON(self->usb), popover);
     gtk_widget_set_visible(self->usb, self->arbiter != NULL);
     gtk_widget_set_no_show_all(self->usb, TRUE);

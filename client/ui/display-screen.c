@@ -106,6 +106,18 @@ static void on_display_gone(GtkWidget *display, BhDisplayScreen *self)
     self->display = NULL;
 }
 
+/* SpiceDisplay must not have the focus or a grab when it is destroyed: it would tell its session,
+ * which it has let go by then. */
+static void take_focus(SpiceDisplay *display)
+{
+    GtkWidget *window = gtk_widget_get_toplevel(GTK_WIDGET(display));
+
+    spice_display_keyboard_ungrab(display);
+    spice_display_mouse_ungrab(display);
+    if (GTK_IS_WINDOW(window) && gtk_window_get_focus(GTK_WINDOW(window)) == GTK_WIDGET(display))
+        gtk_window_set_focus(GTK_WINDOW(window), NULL);
+}
+
 static void remove_display(BhDisplayScreen *self)
 {
     GtkWidget *widget = GTK_WIDGET(self->display);
@@ -115,6 +127,7 @@ static void remove_display(BhDisplayScreen *self)
     if (!widget)
         return;
     g_signal_handlers_disconnect_by_data(widget, self);
+    take_focus(self->display);
     self->display = NULL;
     g_signal_emit(self, signals[SIGNAL_DISPLAY], 0, NULL);
     gtk_widget_destroy(widget);

@@ -10,9 +10,12 @@
  */
 #include "display-usb.h"
 
+#include <errno.h>
 #include <glib/gi18n.h>
+#include <glib/gstdio.h>
 #include <libusb.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <bulkhead/error.h>
 
@@ -260,14 +263,33 @@ static void start_connect(BhDisplayUsb *self, Operation *operation)
                                                   on_connected, operation);
 }
 
+/* What is wrong with the file, or NULL. spice-gtk says the same for all of it: "failed". */
+static GError *check_iso(const char *path)
+{
+    GStatBuf info;
+
+    if (g_stat(path, &info) != 0 || g_access(path, R_OK) != 0)
+        return bh_error_new(errno == ENOENT ? BH_ERROR_NOT_FOUND : BH_ERROR_PERMISSION,
+                            _("Choose an ISO image you can read."), path,
+                            _("The CD image cannot be read: %s."), g_strerror(errno));
+    if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode))
+        return bh_error_new(BH_ERROR_INVALID, _("Choose an ISO image."), path,
+                            _("This is not a CD image."));
+    return NULL;
+}
+
 static void start_share(BhDisplayUsb *self, Operation *operation)
 {
-    GError *error = NULL;
+    GError *error = check_iso(operation->cd);
 
+    if (error) {
+        operation_end(operation, error);
+        return;
+    }
     /* The device arrives with "device-added", from an idle callback. */
     if (spice_usb_device_manager_create_shared_cd_device(self->manager, operation->cd, &error))
         return;
-    operation_end(operation, bh_error_new(BH_ERROR_INVALID, _("Choose an ISO image you can read."),
+    operation_end(operation, bh_error_new(BH_ERROR_INVALID, _("Choose an ISO image."),
                                           error ? error->message : NULL,
                                           _("The CD image could not be shared.")));
     g_clear_error(&error);
@@ -292,18 +314,25 @@ static void run_next(BhDisplayUsb *self)
         operation_end(operation, NULL);
 }
 
-/* Takes device and cd; the task gets a reference. */
+/* Takes device, cd and the task: as every driver side does, see machine.h. */
 static void add_operation(BhDisplayUsb *self, GTask *task, gboolean connect, SpiceUsbDevice *device,
                           char *cd)
 {
     Operation *operation = g_new0(Operation, 1);
 
-    operation->task = g_object_ref(task);
+    operation->task = task;
     operation->connect = connect;
     operation->device = device;
     operation->cd = cd;
     g_queue_push_tail(&self->operations, operation);
     run_next(self);
+}
+
+/* Takes both. */
+static void refuse(GTask *task, GError *error)
+{
+    g_task_return_error(task, error);
+    g_object_unref(task);
 }
 
 static void usb_move(BhUsbRedirector *redirector, BhUsbDevice *wanted, GTask *task,
@@ -313,8 +342,8 @@ static void usb_move(BhUsbRedirector *redirector, BhUsbDevice *wanted, GTask *ta
     SpiceUsbDevice *device = find_device(self, wanted);
 
     if (!device)
-        g_task_return_error(task, bh_error_new(BH_ERROR_NOT_FOUND, _("Plug it in again."), NULL,
-                                               _("The USB device is not there any more.")));
+        refuse(task, bh_error_new(BH_ERROR_NOT_FOUND, _("Plug it in again."), NULL,
+                                  _("The USB device is not there any more.")));
     else
         add_operation(self, task, connect, device, NULL);
 }
@@ -356,7 +385,7 @@ static void usb_share_cd(BhUsbRedirector *redirector, const char *path, GTask *t
     if (self->manager)
         add_operation(self, task, TRUE, NULL, g_strdup(path));
     else
-        g_task_return_error(task, lost_error());
+        refuse(task, lost_error());
 }
 
 static void usb_unshare_cd(BhUsbRedirector *redirector, const char *path, GTask *task)
@@ -372,6 +401,7 @@ static void usb_unshare_cd(BhUsbRedirector *redirector, const char *path, GTask 
             return;
         }
     g_task_return_boolean(task, TRUE); /* it is not shared: nothing to do */
+    g_object_unref(task);
 }
 
 static void on_device_added(SpiceUsbDeviceManager *manager, SpiceUsbDevice *device,

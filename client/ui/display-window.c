@@ -16,6 +16,8 @@
 
 #define DEFAULT_WIDTH 1024
 #define DEFAULT_HEIGHT 768
+#define FRAME_WIDTH 30 /* room for the title bar and the window manager's borders */
+#define FRAME_HEIGHT 100
 #define MIN_WIDTH 480
 #define MIN_HEIGHT 320
 
@@ -250,7 +252,6 @@ static void take_size(BhDisplayWindow *self)
 {
     int width, height, scale = gtk_widget_get_scale_factor(GTK_WIDGET(self));
     GdkWindow *window = gtk_widget_get_window(GTK_WIDGET(self));
-    GtkAllocation room;
     GdkRectangle area;
 
     if (self->sized || !window || !bh_display_screen_get_size(self->screen, &width, &height))
@@ -258,12 +259,12 @@ static void take_size(BhDisplayWindow *self)
     self->sized = TRUE;
     gdk_monitor_get_workarea(
         gdk_display_get_monitor_at_window(gdk_window_get_display(window), window), &area);
-    gtk_widget_get_allocation(self->overlay, &room);
     width = width / scale;
     height = height / scale;
     /* Text modes are small and do not last; a resized guest comes later with what it really wants.
      */
-    if (width < DEFAULT_WIDTH || width > area.width || height + 100 > area.height)
+    if (width < DEFAULT_WIDTH || width + FRAME_WIDTH > area.width ||
+        height + FRAME_HEIGHT > area.height)
         return;
     if (!gtk_window_is_maximized(GTK_WINDOW(self)) && !self->is_fullscreen)
         gtk_window_resize(GTK_WINDOW(self), width, height);

@@ -11,6 +11,7 @@ typedef struct {
     BhSession *session;
     BhMachineSpec *spec;
     BhJob *job;
+    char *image; /* the demo desktop's disk */
     gboolean run;
     BhCreated callback;
     gpointer data;
@@ -37,6 +38,7 @@ static void create_end(Create *self, const GError *error)
     g_clear_pointer(&self->spec, bh_machine_spec_free);
     g_object_unref(self->job);
     g_object_unref(self->session);
+    g_free(self->image);
     g_free(self);
     g_application_release(g_application_get_default());
 }
@@ -71,6 +73,22 @@ void bh_create_machine(BhSession *session, const BhMachineSpec *spec, gboolean r
     create_now(self);
 }
 
+/* The proposal looks the system up, which would block on a database that is not loaded. Should it
+ * not load, the demo is still a modern system like any other. */
+static void on_os_loaded(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Create *self = data;
+    g_autoptr(GError) error = NULL;
+
+    if (!bh_os_db_load_finish(result, &error) &&
+        g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        create_end(self, error);
+        return;
+    }
+    self->spec = bh_spec_for_demo(bh_session_get_host(self->session), self->image);
+    create_now(self);
+}
+
 static void on_prepared(GObject *source, GAsyncResult *result, gpointer data)
 {
     Create *self = data;
@@ -81,8 +99,8 @@ static void on_prepared(GObject *source, GAsyncResult *result, gpointer data)
         create_end(self, error);
         return;
     }
-    self->spec = bh_spec_for_demo(bh_session_get_host(self->session), image);
-    create_now(self);
+    self->image = g_steal_pointer(&image);
+    bh_os_db_load_async(bh_job_get_cancellable(self->job), on_os_loaded, self);
 }
 
 void bh_create_demo(BhSession *session, BhCreated callback, gpointer data)

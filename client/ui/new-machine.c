@@ -150,10 +150,9 @@ static void on_chosen(GtkNativeDialog *dialog, int response, gpointer data)
 {
     BhNewMachine *self = data;
     g_autofree char *path = gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(dialog));
-    g_autofree char *folder = path ? g_path_get_dirname(path) : NULL;
 
     if (response == GTK_RESPONSE_ACCEPT && path) {
-        bh_prefs_set_string(bh_prefs_get(), "media-folder", folder);
+        bh_prefs_set_media_folder(path);
         bh_new_machine_take_file(self, path);
     }
     g_clear_object(&self->chooser);
@@ -176,7 +175,7 @@ static GtkFileFilter *make_filter(void)
 
 static void on_choose_file(GtkButton *button, BhNewMachine *self)
 {
-    g_autofree char *folder = bh_prefs_get_string(bh_prefs_get(), "media-folder", "");
+    g_autofree char *folder = bh_prefs_get_media_folder();
     GtkFileFilter *all = gtk_file_filter_new();
 
     g_clear_object(&self->chooser);
@@ -186,8 +185,7 @@ static void on_choose_file(GtkButton *button, BhNewMachine *self)
     gtk_file_filter_add_pattern(all, "*");
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(self->chooser), make_filter());
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(self->chooser), all);
-    if (*folder)
-        gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(self->chooser), folder);
+    gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(self->chooser), folder);
     g_signal_connect(self->chooser, "response", G_CALLBACK(on_chosen), self);
     gtk_native_dialog_show(GTK_NATIVE_DIALOG(self->chooser));
 }

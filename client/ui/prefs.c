@@ -79,3 +79,20 @@ void bh_prefs_set_string(GSettings *settings, const char *key, const char *value
     if (settings)
         g_settings_set_string(settings, key, value);
 }
+
+char *bh_prefs_get_media_folder(void)
+{
+    g_autofree char *folder = bh_prefs_get_string(bh_prefs_get(), "media-folder", "");
+    const char *downloads = g_get_user_special_dir(G_USER_DIRECTORY_DOWNLOAD);
+
+    if (*folder && g_file_test(folder, G_FILE_TEST_IS_DIR))
+        return g_steal_pointer(&folder);
+    return g_strdup(downloads ? downloads : g_get_home_dir());
+}
+
+void bh_prefs_set_media_folder(const char *file)
+{
+    g_autofree char *folder = g_path_get_dirname(file);
+
+    bh_prefs_set_string(bh_prefs_get(), "media-folder", folder);
+}

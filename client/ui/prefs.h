@@ -26,4 +26,8 @@ void bh_prefs_set_boolean(GSettings *settings, const char *key, gboolean value);
 void bh_prefs_set_double(GSettings *settings, const char *key, double value);
 void bh_prefs_set_string(GSettings *settings, const char *key, const char *value);
 
+/* Where a chooser of media starts: the folder used last, else the downloads, else home. Caller frees. */
+char *bh_prefs_get_media_folder(void);
+void bh_prefs_set_media_folder(const char *file); /* the folder of this file */
+
 G_END_DECLS

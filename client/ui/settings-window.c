@@ -328,8 +328,10 @@ static void on_cd_chosen(GtkNativeDialog *dialog, int response, gpointer data)
     Settings *self = data;
     g_autofree char *path = gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(dialog));
 
-    if (response == GTK_RESPONSE_ACCEPT && path)
+    if (response == GTK_RESPONSE_ACCEPT && path) {
+        bh_prefs_set_media_folder(path);
         send_cdrom(self, path);
+    }
     g_clear_object(&self->chooser);
 }
 
@@ -337,7 +339,7 @@ static void on_insert(GtkButton *button, gpointer data)
 {
     Settings *self = data;
     GtkFileFilter *iso = gtk_file_filter_new(), *all = gtk_file_filter_new();
-    g_autofree char *folder = bh_prefs_get_string(bh_prefs_get(), "media-folder", "");
+    g_autofree char *folder = bh_prefs_get_media_folder();
 
     g_clear_object(&self->chooser);
     self->chooser =
@@ -349,8 +351,7 @@ static void on_insert(GtkButton *button, gpointer data)
     gtk_file_filter_add_pattern(all, "*");
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(self->chooser), iso);
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(self->chooser), all);
-    if (*folder)
-        gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(self->chooser), folder);
+    gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(self->chooser), folder);
     g_signal_connect(self->chooser, "response", G_CALLBACK(on_cd_chosen), self);
     gtk_native_dialog_show(GTK_NATIVE_DIALOG(self->chooser));
 }

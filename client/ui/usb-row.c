@@ -45,6 +45,7 @@ static void hide_notice(BhUsbRow *self)
     /* What cannot be seen must not be reached with Tab either. */
     gtk_widget_set_visible(self->notice, FALSE);
     self->asking = FALSE;
+    bh_set_accessible_description(GTK_WIDGET(self), NULL);
 }
 
 /* confirm: the label of the button that agrees, or NULL; command: text to copy, or NULL. */
@@ -76,10 +77,14 @@ static void show_error(BhUsbRow *self, const GError *error)
 
 static void ask_consent(BhUsbRow *self, const GError *error)
 {
-    gboolean take = bh_usb_arbiter_get_owner(self->arbiter, self->device) != NULL;
+    BhMachine *owner = bh_usb_arbiter_get_owner(self->arbiter, self->device);
+    gboolean take = owner && owner != self->machine;
     gboolean unmount = bh_usb_device_can_unmount(self->device);
     g_autofree char *text = NULL;
-    if (unmount && !take)
+    if (take)
+        text = g_strdup_printf(_("Take it from “%s”? There it disappears as if it were unplugged."),
+                               bh_machine_get_name(owner));
+    else if (unmount)
         text = g_strdup_printf(_("%s It is unmounted first, so that nothing is lost."),
                                error->message);
     else
@@ -170,7 +175,8 @@ static void on_channels_added(GObject *source, GAsyncResult *result, gpointer da
     BhUsbRow *self = data;
     GError *error = NULL;
     BhSpecFields later = 0;
-    if (bh_machine_apply_finish(BH_MACHINE(source), result, &later, &error))
+    if (bh_machine_apply_finish(BH_MACHINE(source), result, &later, &error) &&
+        gtk_widget_get_parent(GTK_WIDGET(self)))
         show_notice(self,
                     later & BH_SPEC_USB_CHANNELS
                         ? _("There are more channels when the machine is started the next time.")
@@ -251,6 +257,7 @@ static void on_fix(BhUsbRow *self)
 static void on_dismiss(BhUsbRow *self)
 {
     hide_notice(self);
+    update(self);
 }
 
 static void on_confirm(BhUsbRow *self)
@@ -263,7 +270,7 @@ static gboolean on_key_press(GtkWidget *widget, GdkEventKey *event)
 {
     BhUsbRow *self = BH_USB_ROW(widget);
     if (event->keyval == GDK_KEY_Escape && gtk_widget_get_visible(self->notice)) {
-        hide_notice(self);
+        on_dismiss(self);
         return GDK_EVENT_STOP;
     }
     return GTK_WIDGET_CLASS(bh_usb_row_parent_class)->key_press_event(widget, event);
@@ -343,7 +350,8 @@ static void update_fix(BhUsbRow *self, gboolean busy)
     const char *label = fix_label(self->fix);
     if (self->fix == BH_USB_FIX_ADD_CHANNELS && (!spec || spec->usb_channels >= 8))
         label = NULL;
-    gtk_widget_set_visible(self->fix_button, label != NULL && !busy);
+    /* The question below has a button that does the same. */
+    gtk_widget_set_visible(self->fix_button, label != NULL && !busy && !self->asking);
     if (!label)
         return;
     /* Translators: what to do, then the device: "Unmount: Kingston DataTraveler". */
@@ -474,6 +482,8 @@ GtkWidget *bh_usb_row_new(BhUsbArbiter *arbiter, BhMachine *machine, BhUsbDevice
                                  GTK_ICON_SIZE_DND);
     bh_set_accessible_name(self->toggle, name);
     bh_set_accessible_name(self->rule_button, rule_name);
+    /* No rule makes sense for what never leaves. */
+    gtk_widget_set_visible(self->rule_button, !bh_usb_device_is_hub(device));
     g_signal_connect_object(arbiter, "changed", G_CALLBACK(update), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(device, "changed", G_CALLBACK(update), self, G_CONNECT_SWAPPED);
     g_signal_connect_object(machine, "notify::state", G_CALLBACK(update), self, G_CONNECT_SWAPPED);

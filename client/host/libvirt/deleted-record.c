@@ -216,17 +216,34 @@ void bh_deleted_records_read(BhLibvirtHost *host, virConnectPtr conn, GPtrArray 
     g_ptr_array_sort(records, by_time);
 }
 
+/* The record's definition under a name nobody has. With a TPM even if it has none now: one that was
+ * switched off has left its state. */
+static virDomainPtr define_to_purge(virConnectPtr conn, const BhDeletedRecord *record,
+                                    GError **error)
+{
+    g_autofree char *name = g_strconcat("bulkhead-purge-", record->uuid, NULL);
+    g_autoptr(BhMachineSpec) spec = bh_machine_spec_new();
+    const char *what = _("The machine could not be removed.");
+    virDomainPtr domain = NULL;
+
+    spec->tpm = TRUE;
+    g_autofree char *with_tpm = bh_domain_change(record->xml, spec, BH_SPEC_TPM, name, FALSE, NULL);
+    g_autofree char *xml = bh_domain_change(record->xml, spec, 0, name, FALSE, error);
+    if (with_tpm)
+        domain = bh_libvirt_define(conn, with_tpm, what, NULL);
+    if (!domain && xml)
+        domain = bh_libvirt_define(conn, xml, what, error);
+    return domain;
+}
+
 /*
  * libvirt keeps files of its own for a machine (EFI variables, TPM state) in places that are its
- * business. So the machine is defined once more, under a name nobody has, for libvirt to remove
- * them with it. Repeating all this after a crash in between does no harm.
+ * business. So the machine is defined once more, for libvirt to remove them with it. Repeating all
+ * this after a crash in between does no harm.
  */
 static gboolean undefine_for_good(virConnectPtr conn, const BhDeletedRecord *record, GError **error)
 {
-    g_autofree char *name = g_strconcat("bulkhead-purge-", record->uuid, NULL);
-    g_autofree char *xml = bh_domain_set_name(record->xml, name, error);
-    g_autoptr(virDomain) domain =
-        xml ? bh_libvirt_define(conn, xml, _("The machine could not be removed."), error) : NULL;
+    g_autoptr(virDomain) domain = define_to_purge(conn, record, error);
 
     if (!domain)
         return FALSE;

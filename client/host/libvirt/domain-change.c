@@ -45,17 +45,20 @@ static xmlNode *our_metadata(xmlNode *root)
                                "<bulkhead:machine xmlns:bulkhead='" BH_XML_NAMESPACE "'/>");
 }
 
-static void change_name(xmlNode *root, const char *name, const char *domain_name)
+static void change_name(xmlNode *root, const char *name, const char *domain_name, gboolean late)
 {
     xmlNode *metadata = bh_xml_child(root, "metadata");
     xmlNode *ours = bh_xml_child_ns(metadata, "machine", BH_XML_NAMESPACE);
 
     bh_xml_remove(bh_xml_child_ns(ours, "name", BH_XML_NAMESPACE));
+    bh_xml_remove(bh_xml_child(root, "title"));
     if (g_str_equal(name, domain_name))
         return;
+    bh_xml_set_text(bh_xml_add(root, "title"), name);
     ours = our_metadata(root);
-    g_autofree char *fragment = g_markup_printf_escaped(
-        "<b:name xmlns:b='" BH_XML_NAMESPACE "' for='%s'>%s</b:name>", domain_name, name);
+    g_autofree char *fragment = g_markup_printf_escaped("<b:name xmlns:b='" BH_XML_NAMESPACE
+                                                        "' for='%s' late='%s'>%s</b:name>",
+                                                        domain_name, late ? "yes" : "no", name);
     bh_xml_add_fragment(ours, fragment);
 }
 
@@ -242,7 +245,7 @@ static void change_nic(xmlNode *devices, BhNic nic)
 }
 
 char *bh_domain_change(const char *xml, const BhMachineSpec *wanted, BhSpecFields fields,
-                       const char *domain_name, GError **error)
+                       const char *domain_name, gboolean late, GError **error)
 {
     xmlNode *root;
     g_autoptr(xmlDoc) doc = open_domain(xml, &root, error);
@@ -251,7 +254,7 @@ char *bh_domain_change(const char *xml, const BhMachineSpec *wanted, BhSpecField
         return NULL;
     xmlNode *devices = bh_xml_ensure(root, "devices");
     if (fields & BH_SPEC_NAME)
-        change_name(root, wanted->name, domain_name);
+        change_name(root, wanted->name, domain_name, late);
     if (fields & BH_SPEC_NOTES)
         change_notes(root, wanted->notes);
     if (fields & BH_SPEC_CPUS)
@@ -317,17 +320,6 @@ char *bh_domain_end_install(const char *xml, GError **error)
         bh_xml_set(bh_xml_ensure(cdrom, "boot"), "order", last);
     }
     bh_xml_set(our_metadata(root), "installing", NULL);
-    return bh_xml_to_string(doc);
-}
-
-char *bh_domain_set_name(const char *xml, const char *domain_name, GError **error)
-{
-    xmlNode *root;
-    g_autoptr(xmlDoc) doc = open_domain(xml, &root, error);
-
-    if (!doc)
-        return NULL;
-    bh_xml_set_text(bh_xml_ensure(root, "name"), domain_name);
     return bh_xml_to_string(doc);
 }
 

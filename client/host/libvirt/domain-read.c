@@ -114,6 +114,7 @@ static void read_metadata(BhDomain *self, xmlNode *root)
      */
     if (name && bh_xml_attr_is(name, "for", self->name))
         self->spec->name = bh_xml_text(name);
+    self->renamed = name && bh_xml_attr_is(name, "late", "yes");
     if (!self->spec->name || !*self->spec->name) {
         g_free(self->spec->name);
         self->spec->name = g_strdup(self->name);

@@ -25,6 +25,7 @@ typedef struct {
     GPtrArray *disks;       /* of BhDomainDisk */
     GPtrArray *usb;         /* of BhUsbAddress: host devices with a bus address */
     char *nvram;
+    gboolean renamed;     /* its shown name was given while libvirt's could not follow */
     gboolean ours;        /* made by Bulkhead: its accelerator may be switched */
     gboolean installing;  /* until the first power-off */
     gboolean cdrom_first; /* in boot order, before any disk */

@@ -7,23 +7,39 @@
 #include "domain-parts.h"
 #include "xml-util.h"
 
-char *bh_domain_safe_name(const char *name)
+void bh_spec_clean(BhMachineSpec *spec)
+{
+    char **texts[] = {&spec->name, &spec->notes, &spec->os_id};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        char *clean = *texts[i] ? bh_xml_clean(*texts[i]) : NULL;
+        g_free(*texts[i]);
+        *texts[i] = clean;
+    }
+    if (!spec->name || !*spec->name) {
+        g_free(spec->name);
+        spec->name = g_strdup("machine");
+    }
+    if (spec->notes && !*spec->notes)
+        g_clear_pointer(&spec->notes, g_free);
+    if (spec->cdrom && !*spec->cdrom)
+        g_clear_pointer(&spec->cdrom, g_free);
+}
+
+char *bh_domain_safe_name(const char *name, gsize max)
 {
     g_autofree char *clean = bh_xml_clean(name);
+    g_autofree char *ascii = g_str_to_ascii(clean, "C");
     GString *safe = g_string_new(NULL);
 
-    for (const char *p = clean; *p; p = g_utf8_next_char(p)) {
-        gunichar c = g_utf8_get_char(p);
-        gboolean plain = c >= 0x80 ? g_unichar_isprint(c) && !g_unichar_isspace(c)
-                                   : g_ascii_isalnum((char)c) || strchr(" ._+()-", (int)c);
-        gboolean first_ok = safe->len || c >= 0x80 || g_ascii_isalnum((char)c);
-        if (plain && first_ok)
-            g_string_append_unichar(safe, c);
-        else if (first_ok || !plain)
-            g_string_append_c(safe, safe->len ? '_' : 'm');
+    for (const char *p = ascii; *p && safe->len < max; p++) {
+        if (g_ascii_isalnum(*p) || (safe->len && strchr(" ._+()-", *p)))
+            g_string_append_c(safe, *p);
+        else if (safe->len && safe->str[safe->len - 1] != '_')
+            g_string_append_c(safe, '_');
     }
     if (!safe->len)
-        g_string_append(safe, "machine");
+        g_string_append_len(safe, "machine", (gssize)MIN(max, strlen("machine")));
     return g_strchomp(g_string_free(safe, FALSE));
 }
 
@@ -63,6 +79,8 @@ static void append_identity(GString *xml, const BhMachineSpec *spec, const BhDom
 
     append(xml, "<domain type='%s'><name>%s</name><uuid>%s</uuid>", plan->kvm ? "kvm" : "qemu",
            plan->domain_name, plan->uuid);
+    if (!g_str_equal(spec->name, plan->domain_name))
+        append(xml, "<title>%s</title>", spec->name); /* for "virsh list --title" and others */
     if (spec->notes && *spec->notes)
         append(xml, "<description>%s</description>", spec->notes);
     append_metadata(xml, spec, plan);
@@ -138,8 +156,10 @@ static void append_devices(GString *xml, const BhMachineSpec *spec, const BhDoma
            "<controller type='virtio-serial' index='0'/>"
            "<input type='tablet' bus='usb'/><serial type='pty'/><console type='pty'/>"
            "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
-           "<memballoon model='virtio' freePageReporting='on'><stats period='5'/></memballoon>"
-           "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>");
+           "<memballoon model='virtio' freePageReporting='on'><stats period='5'/></memballoon>");
+    if (plan->agent)
+        append(xml, "<channel type='unix'>"
+                    "<target type='virtio' name='org.qemu.guest_agent.0'/></channel>");
     g_string_append(xml, video);
     if (spec->nic != BH_NIC_NONE) {
         g_autofree char *nic = bh_part_nic(spec->nic, plan->network);

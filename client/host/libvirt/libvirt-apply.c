@@ -96,29 +96,29 @@ static gboolean change_medium(BhWork *work, const char *live_xml, const char *pa
 }
 
 /* The machine's domain name after the change: libvirt's is changed here when it can be. */
-static char *take_name(BhWork *work, const BhDomain *config, BhSpecFields fields)
+static char *take_name(BhWork *work, const BhDomain *config, BhSpecFields fields, gboolean *late)
 {
-    g_autofree char *safe = NULL;
+    g_autofree char *name = NULL;
 
+    *late = FALSE;
     if (!(fields & BH_SPEC_NAME))
         return g_strdup(config->name);
-    safe = bh_domain_safe_name(((Change *)work->data)->wanted->name);
-    if (!g_str_equal(safe, config->name)) {
-        g_autofree char *name = bh_libvirt_free_name(work->conn, safe);
-        if (bh_libvirt_rename(work->conn, work->uuid, name))
-            return g_steal_pointer(&name);
-    }
+    name = bh_libvirt_free_name(work->conn, ((Change *)work->data)->wanted->name);
+    if (bh_libvirt_rename(work->conn, work->uuid, name))
+        return g_steal_pointer(&name);
+    *late = TRUE;
     return g_strdup(config->name);
 }
 
 static gboolean store(BhWork *work, const BhDomain *config, BhSpecFields fields, GError **error)
 {
     Change *change = work->data;
-    g_autofree char *name = take_name(work, config, fields);
+    gboolean late;
+    g_autofree char *name = take_name(work, config, fields, &late);
     g_autoptr(virDomain) domain = virDomainLookupByUUIDString(work->conn, work->uuid);
     g_autofree char *xml = domain ? bh_libvirt_get_xml(domain, error) : NULL;
     g_autofree char *changed =
-        xml ? bh_domain_change(xml, change->wanted, fields, name, error) : NULL;
+        xml ? bh_domain_change(xml, change->wanted, fields, name, late, error) : NULL;
     g_autoptr(virDomain) stored = NULL;
 
     if (!domain)
@@ -197,8 +197,7 @@ void bh_libvirt_machine_apply(BhMachine *machine, const BhMachineSpec *wanted, B
 
     change->wanted = bh_machine_spec_copy(wanted);
     change->fields = fields;
-    if (change->wanted->cdrom && !*change->wanted->cdrom)
-        g_clear_pointer(&change->wanted->cdrom, g_free);
+    bh_spec_clean(change->wanted);
     if (host)
         bh_work_start(host, self, job, task, run_apply, apply_done, change, change_free);
     else

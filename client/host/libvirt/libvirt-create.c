@@ -164,8 +164,8 @@ static gboolean run_plan(BhWork *work, GError **error)
         !bh_libvirt_check_name(work->conn, self->spec->name, NULL, error) ||
         !plan_disk(self, work, error))
         return FALSE;
-    g_autofree char *safe = bh_domain_safe_name(self->spec->name);
-    self->domain_name = bh_libvirt_free_name(work->conn, safe);
+    self->domain_name = bh_libvirt_free_name(work->conn, self->spec->name);
+    bh_libvirt_name_max(work->conn, &self->plan.agent);
     bh_libvirt_resolve(self->spec, caps);
     /* The variables' file is named by UUID: libvirt's own choice, by name, could find what an older
      * machine of the same name left behind. The system's libvirt has its own folder for them. */
@@ -287,10 +287,9 @@ void bh_libvirt_create_machine(BhHost *host, const BhMachineSpec *spec, BhJob *j
 
     self->host = BH_LIBVIRT_HOST(g_object_ref(host));
     self->spec = bh_machine_spec_copy(spec);
+    bh_spec_clean(self->spec);
     self->job = job ? g_object_ref(job) : NULL;
     self->uuid = g_uuid_string_random();
-    if (self->spec->cdrom && !*self->spec->cdrom)
-        g_clear_pointer(&self->spec->cdrom, g_free);
     if (!(bh_host_get_features(host) & BH_FEATURE_CREATE)) {
         g_task_return_error(task, bh_error_new(BH_ERROR_NOT_SUPPORTED, NULL, NULL,
                                                _("Machines cannot be made on this host from "

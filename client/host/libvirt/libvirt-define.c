@@ -6,8 +6,13 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "domain-xml.h"
 #include "libvirt-private.h"
 
+/* Of sun_path, without the end mark. */
+#define SOCKET_PATH_MAX 107
+#define NAME_LEAST 8
+#define NAME_MOST 20
 #define SYSTEM_IMAGES "/var/lib/libvirt/images"
 
 virDomainPtr bh_libvirt_define(virConnectPtr conn, const char *xml, const char *what,
@@ -41,15 +46,36 @@ static gboolean name_in_use(virConnectPtr conn, const char *name)
     return domain != NULL;
 }
 
-char *bh_libvirt_free_name(virConnectPtr conn, const char *name)
+/* In a session the paths are below the configuration folder (twice as long as the system's):
+ * libvirt/qemu/channel/target/domain-ID-NAME/org.qemu.guest_agent.0, and the monitor's, which is
+ * shorter. libvirt itself cuts NAME to 20 characters. Room is left for an ID of four digits. */
+gsize bh_libvirt_name_max(virConnectPtr conn, gboolean *agent)
 {
-    g_autofree char *candidate = g_strdup(name);
+    const gsize fixed_agent =
+        strlen("/libvirt/qemu/channel/target/domain-1234-/org.qemu.guest_agent.0");
+    const gsize fixed_monitor = strlen("/libvirt/qemu/lib/domain-1234-/monitor.sock");
+    gsize base = bh_libvirt_is_session(conn) ? strlen(g_get_user_config_dir()) : 0;
+    gboolean fits = base + fixed_agent + NAME_LEAST <= SOCKET_PATH_MAX;
+    gsize used = base + (fits ? fixed_agent : fixed_monitor);
+
+    if (agent)
+        *agent = fits;
+    return used + NAME_LEAST > SOCKET_PATH_MAX ? NAME_LEAST
+                                               : MIN(SOCKET_PATH_MAX - used, NAME_MOST);
+}
+
+char *bh_libvirt_free_name(virConnectPtr conn, const char *shown)
+{
+    gsize max = bh_libvirt_name_max(conn, NULL);
+    char *candidate = bh_domain_safe_name(shown, max);
 
     for (guint i = 2; name_in_use(conn, candidate); i++) {
+        g_autofree char *number = g_strdup_printf("-%u", i);
+        g_autofree char *shorter = bh_domain_safe_name(shown, max - MIN(strlen(number), max - 1));
         g_free(candidate);
-        candidate = g_strdup_printf("%s-%u", name, i);
+        candidate = g_strconcat(shorter, number, NULL);
     }
-    return g_steal_pointer(&candidate);
+    return candidate;
 }
 
 gboolean bh_libvirt_rename(virConnectPtr conn, const char *uuid, const char *name)

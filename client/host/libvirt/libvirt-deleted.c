@@ -20,17 +20,6 @@ static void pass_error(GTask *task, BhErrorCode code, const char *hint, const ch
     g_object_unref(task);
 }
 
-/* Where libvirt keeps the saved memory of a machine. The name is libvirt's business, but it has no
- * call that tells; it has been this since libvirt 0.8. */
-static char *libvirt_save_path(BhLibvirtHost *host, const char *domain_name)
-{
-    g_autofree char *file = g_strconcat(domain_name, ".save", NULL);
-
-    if (bh_libvirt_host_is_session(host))
-        return g_build_filename(g_get_user_config_dir(), "libvirt", "qemu", "save", file, NULL);
-    return g_build_filename("/var/lib/libvirt/qemu/save", file, NULL);
-}
-
 /* Puts path's content also at target, which may exist from an earlier, interrupted try. */
 static gboolean link_again(const char *path, const char *target)
 {
@@ -40,10 +29,10 @@ static gboolean link_again(const char *path, const char *target)
 
 static gboolean keep_saved(BhWork *work, BhDeletedRecord *record, GError **error)
 {
-    g_autofree char *path = libvirt_save_path(work->host, virDomainGetName(work->domain));
+    g_autofree char *path = bh_libvirt_save_path(work->conn, virDomainGetName(work->domain));
     g_autofree char *copy = bh_deleted_save_file(work->host, record->uuid);
 
-    if (virDomainHasManagedSaveImage(work->domain, 0) != 1)
+    if (!bh_libvirt_is_saved(work->domain))
         return TRUE;
     if (copy && link_again(path, copy)) {
         record->save_path = g_steal_pointer(&path);

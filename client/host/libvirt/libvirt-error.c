@@ -119,8 +119,9 @@ void bh_libvirt_set_error(GError **error, const char *what)
                                   _(causes[i].why));
             return;
         }
+    g_autofree char *first_line = g_strndup(text, strcspn(text, "\n"));
     *error = bh_error_new(cause ? code_of(cause->code) : BH_ERROR_FAILED, NULL, text, "%s %s", what,
-                          text);
+                          first_line);
 }
 
 void bh_libvirt_add_detail(GError **error, const char *text)

@@ -14,12 +14,11 @@
 
 static char *log_path(virConnectPtr conn, const char *domain_name)
 {
-    g_autofree char *uri = virConnectGetURI(conn);
     g_autofree char *file = g_strconcat(domain_name, ".log", NULL);
 
     if (strchr(domain_name, '/'))
         return NULL;
-    if (uri && strstr(uri, "/session"))
+    if (bh_libvirt_is_session(conn))
         return g_build_filename(g_get_user_cache_dir(), "libvirt", "qemu", "log", file, NULL);
     return g_build_filename("/var/log/libvirt/qemu", file, NULL);
 }
@@ -49,7 +48,21 @@ static gboolean is_command_line(const char *line)
            g_str_has_suffix(line, " \\") || (line[0] == '-' && g_ascii_isalpha(line[1]));
 }
 
-char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lines)
+static gboolean is_start(const char *line)
+{
+    return strstr(line, ": starting up libvirt version") != NULL;
+}
+
+/* What libvirt adds, and what QEMU says each time without meaning anything. */
+static gboolean is_routine(const char *line)
+{
+    return strstr(line, ": shutting down, reason=") ||
+           g_str_has_prefix(line, "char device redirected to ") ||
+           strstr(line, "terminating on signal 15 from pid");
+}
+
+char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lines,
+                          gboolean last_run)
 {
     g_autofree char *path = log_path(conn, domain_name);
     g_autofree char *text = path ? read_tail(path) : g_strdup("");
@@ -57,12 +70,15 @@ char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lin
     g_autoptr(GPtrArray) kept = g_ptr_array_new();
     GString *tail = g_string_new(NULL);
 
-    for (guint i = 0; all[i]; i++)
-        if (*all[i] && !is_command_line(all[i]))
+    for (guint i = 0; all[i]; i++) {
+        if (last_run && is_start(all[i]))
+            g_ptr_array_set_size(kept, 0);
+        else if (*all[i] && !is_command_line(all[i]) && !(last_run && is_routine(all[i])))
             g_ptr_array_add(kept, all[i]);
+    }
     for (guint i = kept->len > lines ? kept->len - lines : 0; i < kept->len; i++)
         g_string_append_printf(tail, "%s\n", (char *)kept->pdata[i]);
-    return g_string_free(g_steal_pointer(&tail), FALSE);
+    return g_strchomp(g_string_free(tail, FALSE));
 }
 
 static gboolean read_log(BhWork *work, GError **error)
@@ -70,7 +86,8 @@ static gboolean read_log(BhWork *work, GError **error)
     guint lines = GPOINTER_TO_UINT(work->data);
 
     g_task_set_task_data(
-        work->task, bh_libvirt_log_tail(work->conn, virDomainGetName(work->domain), lines), NULL);
+        work->task, bh_libvirt_log_tail(work->conn, virDomainGetName(work->domain), lines, FALSE),
+        NULL);
     return TRUE;
 }
 

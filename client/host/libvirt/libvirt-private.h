@@ -136,8 +136,12 @@ virDomainPtr bh_libvirt_define(virConnectPtr conn, const char *xml, const char *
                                GError **error);
 /* The definition as stored, secrets included; g_free. */
 char *bh_libvirt_get_xml(virDomainPtr domain, GError **error);
-/* name, or name-2, name-3, ...: one that no domain has. */
-char *bh_libvirt_free_name(virConnectPtr conn, const char *name);
+/* How long a domain name may be so that the paths of QEMU's sockets, which contain it, fit into the
+ * 107 bytes that the kernel allows. *agent (may be NULL): whether the guest agent's fits at all. */
+gsize bh_libvirt_name_max(virConnectPtr conn, gboolean *agent);
+/* A domain name for a shown name: as it is but for what does not fit, and -2, -3, ... until no
+ * domain has it. */
+char *bh_libvirt_free_name(virConnectPtr conn, const char *shown);
 /* Renames a domain that is off; FALSE, and nothing done, when it cannot be. */
 gboolean bh_libvirt_rename(virConnectPtr conn, const char *uuid, const char *name);
 /* Another machine than uuid (may be NULL) with this domain name, or shown name: BH_ERROR_EXISTS. */
@@ -146,8 +150,20 @@ gboolean bh_libvirt_check_name(virConnectPtr conn, const char *name, const char 
 /* "disks", "deleted" or "nvram": a folder of ours, made when missing. NULL with an error. */
 char *bh_libvirt_folder(BhLibvirtHost *host, const char *what, GError **error);
 
-/* libvirt-log.c; worker. The last lines of QEMU's log, "" when there is none or it is not ours. */
-char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lines);
+/* libvirt-save.c; workers. libvirt tells only of saved memory that it saved itself since it
+ * started, or found when it did; but it resumes from any file in this place, which is what counts.
+ */
+gboolean bh_libvirt_is_saved(virDomainPtr domain);
+char *bh_libvirt_save_path(virConnectPtr conn, const char *domain_name);
+/* Looks whether libvirt could read the saved memory; it would silently throw a damaged file away
+ * and start afresh. FALSE with BH_ERROR_INVALID. */
+gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error);
+gboolean bh_libvirt_is_session(virConnectPtr conn);
+
+/* libvirt-log.c; worker. The last lines of QEMU's log, "" when there is none or it is not ours;
+ * last_run: only what QEMU itself said since its last start. */
+char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lines,
+                          gboolean last_run);
 
 /* Drop an autoptr'd libvirt handle. */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(virDomain, virDomainFree)

@@ -48,13 +48,14 @@ static void fit_name(BhWork *work)
 {
     g_autofree char *xml = bh_libvirt_get_xml(work->domain, NULL);
     g_autoptr(BhDomain) domain = xml ? bh_domain_parse(xml, NULL) : NULL;
-    g_autofree char *safe = domain ? bh_domain_safe_name(domain->spec->name) : NULL;
+    g_autofree char *name =
+        domain && domain->renamed ? bh_libvirt_free_name(work->conn, domain->spec->name) : NULL;
 
-    if (safe && !g_str_equal(safe, domain->name) &&
-        bh_libvirt_rename(work->conn, work->uuid, safe)) {
-        g_autofree char *renamed = bh_domain_set_name(xml, safe, NULL);
+    if (!name)
+        return;
+    if (bh_libvirt_rename(work->conn, work->uuid, name)) {
         g_autofree char *changed =
-            renamed ? bh_domain_change(renamed, domain->spec, BH_SPEC_NAME, safe, NULL) : NULL;
+            bh_domain_change(xml, domain->spec, BH_SPEC_NAME, name, FALSE, NULL);
         g_autoptr(virDomain) same =
             changed ? bh_libvirt_define(work->conn, changed, "", NULL) : NULL;
     }
@@ -67,10 +68,26 @@ static void fit_name(BhWork *work)
     }
 }
 
+/* Without a better reason, what cannot be resumed is the fault of what was saved. */
+static void blame_saved(GError **error)
+{
+    if (!g_error_matches(*error, BH_ERROR, BH_ERROR_FAILED))
+        return;
+    GError *new_error =
+        bh_error_new(BH_ERROR_INVALID, _("Discard the saved state to start afresh."),
+                     bh_error_get_detail(*error),
+                     _("The saved machine could not be resumed: what was saved is "
+                       "damaged or does not fit any more."));
+    g_error_free(*error);
+    *error = new_error;
+}
+
 static gboolean run_start(BhWork *work, GError **error)
 {
-    gboolean saved = virDomainHasManagedSaveImage(work->domain, 0) == 1;
+    gboolean saved = bh_libvirt_is_saved(work->domain);
 
+    if (saved && !bh_libvirt_check_saved(work->domain, error))
+        return FALSE;
     if (!saved) {
         fit_name(work);
         if (!fit_accelerator(work, error))
@@ -80,8 +97,10 @@ static gboolean run_start(BhWork *work, GError **error)
         return TRUE;
     bh_libvirt_set_error(error, saved ? _("The saved machine could not be resumed.")
                                       : _("The machine could not be started."));
+    if (saved)
+        blame_saved(error);
     g_autofree char *log =
-        bh_libvirt_log_tail(work->conn, virDomainGetName(work->domain), LOG_LINES);
+        bh_libvirt_log_tail(work->conn, virDomainGetName(work->domain), LOG_LINES, TRUE);
     bh_libvirt_add_detail(error, log);
     return FALSE;
 }

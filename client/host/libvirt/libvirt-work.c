@@ -55,10 +55,10 @@ BhSnapshot *bh_snapshot_read(virDomainPtr domain)
     if (self->active)
         self->live = read_xml(domain, 0);
     else
-        self->saved = virDomainHasManagedSaveImage(domain, 0) == 1;
+        self->saved = bh_libvirt_is_saved(domain);
     if (ended_badly(self)) {
         virConnectPtr conn = virDomainGetConnect(domain);
-        self->log = bh_libvirt_log_tail(conn, virDomainGetName(domain), LOG_LINES);
+        self->log = bh_libvirt_log_tail(conn, virDomainGetName(domain), LOG_LINES, TRUE);
     }
     return g_steal_pointer(&self);
 }

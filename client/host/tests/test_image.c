@@ -366,7 +366,7 @@ static void test_foreign_files(void)
     run("qemu-img create -q -f qcow2 -o data_file=data.bin,data_file_raw=on ext.qcow2 16M");
     run("rm data.bin; mkfifo -m 600 data.bin");
     run("qemu-img create -q --object secret,id=s,data=x -f qcow2 "
-        "-o encrypt.format=luks,encrypt.key-secret=s luks.qcow2 16M");
+        "-o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 luks.qcow2 16M");
     refuse("back.qcow2", BH_ERROR_INVALID, "backing file");
     refuse("json.qcow2", BH_ERROR_INVALID, "backing file");
     refuse("net.qcow2", BH_ERROR_INVALID, "backing file");
@@ -669,15 +669,11 @@ static int import_until_killed(const char *where)
 static void fill_up_during_copy(void)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *real = g_find_program_in_path("qemu-img");
-    g_autofree char *search = g_strdup(g_getenv("PATH")), *bin = in_folder("bin");
-    g_autofree char *with_bin = g_strdup_printf("%s:%s", bin, search);
+    g_autofree char *fill =
+        g_strdup_printf("test $1 = convert && head -c 8M /dev/zero >%s/full/fill", folder);
 
-    run("umount full; mount -t tmpfs -o size=12m none full; mkdir -p bin");
-    run("printf '#!/bin/sh\ntest $1 = convert && head -c 8M /dev/zero >%s/full/fill\n"
-        "exec %s \"$@\"\n' >bin/qemu-img; chmod +x bin/qemu-img",
-        folder, real);
-    g_setenv("PATH", with_bin, TRUE);
+    run("umount full; mount -t tmpfs -o size=12m none full");
+    wrap_qemu_img(fill);
     g_assert_false(import_job("disk.raw", "full/c.qcow2", 0, NULL, &error));
     wrap_qemu_img(NULL);
     g_assert_error(error, BH_ERROR, BH_ERROR_NO_SPACE);

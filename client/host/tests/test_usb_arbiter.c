@@ -537,6 +537,38 @@ static void test_reasons(Desk *desk, gconstpointer data)
     g_assert_nonnull(gone);
 }
 
+/* ---- a session: QEMU opens the node with this user's rights ---- */
+
+#define SESSION "fake:///session?machines=2&running=2&delay=40"
+
+static void test_session(Desk *desk, gconstpointer data)
+{
+    BhUsbFix fix;
+    g_autofree char *reason = NULL;
+    g_autoptr(BedRedirector) r = g_object_new(BED_TYPE_REDIRECTOR, NULL);
+    g_autofree char *root = umockdev_testbed_get_root_dir(desk->bed.umockdev);
+    g_autofree char *node = g_build_filename(root, "dev/bus/usb/001/003", NULL);
+    plug(desk);
+    g_assert_cmpint(bh_usb_arbiter_get_route(desk->arbiter, desk->a, stick(desk), NULL, NULL), ==,
+                    BH_USB_ROUTE_HOST);
+    g_assert_cmpint(g_remove(node), ==, 0); /* tests may run as root: no rights deny it anything */
+    g_assert_cmpint(bh_usb_arbiter_get_route(desk->arbiter, desk->a, stick(desk), &reason, &fix),
+                    ==, BH_USB_ROUTE_NONE);
+    g_assert_cmpint(fix, ==, BH_USB_FIX_OPEN_DISPLAY);
+    bh_machine_set_display_kind(desk->a, BH_DISPLAY_VNC);
+    g_clear_pointer(&reason, g_free);
+    g_assert_cmpint(bh_usb_arbiter_get_route(desk->arbiter, desk->a, stick(desk), &reason, &fix),
+                    ==, BH_USB_ROUTE_NONE);
+    g_assert_cmpint(fix, ==, BH_USB_FIX_PERMISSION);
+    g_assert_nonnull(strstr(reason, "/dev/bus/usb/001/003"));
+    bh_machine_set_display_kind(desk->a, BH_DISPLAY_SPICE);
+    bh_usb_arbiter_add_redirector(desk->arbiter, desk->a, BH_USB_REDIRECTOR(r));
+    attach_expect(desk, desk->a, FALSE, -1);
+    g_assert_cmpint(bh_usb_arbiter_get_route(desk->arbiter, desk->a, stick(desk), NULL, NULL), ==,
+                    BH_USB_ROUTE_SPICE);
+    bh_usb_arbiter_remove_redirector(desk->arbiter, desk->a);
+}
+
 #define ADD(name, uri, function) g_test_add(name, Desk, uri, setup, function, teardown)
 
 int main(int argc, char **argv)
@@ -565,5 +597,6 @@ int main(int argc, char **argv)
     ADD("/usb/arbiter/window-reopened", REMOTE, test_window_reopened);
     ADD("/usb/arbiter/mute-redirector", REMOTE, test_mute_redirector);
     ADD("/usb/arbiter/cd", REMOTE, test_cd);
+    ADD("/usb/arbiter/session", SESSION, test_session);
     return g_test_run();
 }

@@ -94,6 +94,7 @@ class App:
             self.process = subprocess.Popen([BUILD / "client/ui/bulkhead", *map(str, arguments)],
                                             env=environment, stderr=stderr)
         self.environment = environment
+        self.stopped = False
 
     def __enter__(self):
         return self
@@ -102,6 +103,7 @@ class App:
         self.stop()
 
     def stop(self):
+        self.stopped = True
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -200,8 +202,10 @@ class App:
     # --- measuring ---
 
     def stalls(self, after="ready"):
-        """(wall, cpu, waiting) in ms of each stall after the mark. Time that other programs had the
-        CPU is not the app's: a stall counts for what is left."""
+        """(wall, cpu, waiting) in ms of each stall after the mark. Time in which other programs had
+        the CPU is not the app's. What is left counts when the app computed for over 50 ms, or was
+        blocked for over 200 ms; more when the computer is busy, as the X server then is."""
+        blocked = 200 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         found, seen = [], after is None
         if not self.stall_log.exists():
             return found
@@ -210,7 +214,8 @@ class App:
             match = re.match(r"STALL wall=(\d+) cpu=(\d+) waiting=(\d+)", line)
             if match and seen:
                 found.append(tuple(map(int, match.groups())))
-        return [s for s in found if s[0] - s[2] > 50]
+        return [(wall, cpu, waiting) for wall, cpu, waiting in found
+                if cpu > 50 or wall - cpu - waiting > blocked]
 
 
 class Control:

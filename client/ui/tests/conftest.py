@@ -15,14 +15,25 @@ from atspi_driver import BUILD, App, Control, wait_for  # noqa: E402
 ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", tempfile.gettempdir()))
 
 
+def prefer():
+    """The screen must not be what the app waits for when other work has the CPUs (root only)."""
+    try:
+        os.nice(-10)
+    except PermissionError:
+        pass
+
+
 def start_screen():
     """Xvfb on a free display; it tells which."""
     read, write = os.pipe()
     process = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x1024x24",
-                                "-nolisten", "tcp"], pass_fds=[write], stderr=subprocess.DEVNULL)
+                                "-nolisten", "tcp"], pass_fds=[write], preexec_fn=prefer,
+                               stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as pipe:
         os.environ["DISPLAY"] = ":" + pipe.readline().strip()
+    wait_for("the screen", lambda: subprocess.run(["xdotool", "getdisplaygeometry"], check=False,
+                                                  capture_output=True).returncode == 0)
     return process
 
 
@@ -92,7 +103,7 @@ def start(request, desktop, tmp_path):
     for app in apps:
         if failed:
             keep_failure(request, app)
-        crashed = app.process.poll() not in (None, 0)
+        crashed = not app.stopped and app.process.poll() not in (None, 0)
         app.stop()
         if not failed:
             assert not crashed, app.stderr.read_text(errors="replace")

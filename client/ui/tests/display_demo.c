@@ -35,6 +35,7 @@ static void demo_machine_open_display(BhMachine *machine, GTask *task)
     else
         g_task_return_error(task, bh_error_new(BH_ERROR_DISCONNECTED, "Is QEMU running?",
                                                error->message, "The display does not answer."));
+    g_object_unref(task);
 }
 
 static void demo_machine_act(BhMachine *machine, BhVerb verb, BhJob *job, GTask *task)
@@ -44,6 +45,7 @@ static void demo_machine_act(BhMachine *machine, BhVerb verb, BhJob *job, GTask 
     else if (verb == BH_VERB_FORCE_OFF)
         bh_machine_set_state(machine, BH_STATE_OFF, NULL);
     g_task_return_boolean(task, TRUE);
+    g_object_unref(task);
 }
 
 static void demo_machine_apply(BhMachine *machine, const BhMachineSpec *wanted, BhSpecFields fields,
@@ -51,6 +53,7 @@ static void demo_machine_apply(BhMachine *machine, const BhMachineSpec *wanted, 
 {
     bh_machine_take_spec(machine, bh_machine_spec_copy(wanted));
     g_task_return_int(task, 0);
+    g_object_unref(task);
 }
 
 static void demo_machine_class_init(DemoMachineClass *class)

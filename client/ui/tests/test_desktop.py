@@ -115,7 +115,7 @@ def test_accelerator_is_told(demo):
     host = json.loads(ctl("host", "--json").stdout)
     assert host["accelerator"] in ("kvm", "tcg")
     if host["accelerator"] == "tcg":
-        assert host["accelerator-note"]
+        assert host["accelerator_note"]
 
 
 def test_no_tcp_port_is_open(demo):

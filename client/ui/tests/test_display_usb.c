@@ -50,6 +50,7 @@ static void test_machine_open_display(BhMachine *machine, GTask *task)
         g_task_return_int(task, fd);
     else
         g_task_return_error(task, error);
+    g_object_unref(task);
 }
 
 static void test_machine_finalize(GObject *object)
@@ -251,6 +252,7 @@ static void test_share_cd(Bed *bed, gconstpointer data)
     AWAIT(cd_in_guest(bed));
 }
 
+/* A file that is none leaves the channel free for the next one. */
 static void test_bad_iso(Bed *bed, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -258,7 +260,7 @@ static void test_bad_iso(Bed *bed, gconstpointer data)
     run_machine(bed);
     g_unlink(bed->iso);
     g_assert_false(share(bed, TRUE, &error));
-    g_assert_error(error, BH_ERROR, BH_ERROR_INVALID);
+    g_assert_error(error, BH_ERROR, BH_ERROR_NOT_FOUND);
     g_clear_error(&error);
     make_iso(bed);
     share(bed, TRUE, &error);

@@ -5,6 +5,7 @@
  */
 #include "../../host/tests/usb_bed.h"
 #include "../../host/tests/usb_redirector.h"
+#include "../usb-ask.h"
 #include "../usb-panel.h"
 
 #include <bulkhead/fake.h>
@@ -42,7 +43,9 @@ static void setup(Desk *desk, gconstpointer data)
     desk->rules = bh_usb_rules_new(path);
     desk->arbiter = bh_usb_arbiter_new(desk->host, desk->monitor, desk->rules);
     desk->window = gtk_window_new(GTK_WINDOW_TOPLEVEL);
-    desk->panel = bh_usb_panel_new(desk->arbiter, desk->a);
+    desk->panel = gtk_box_new(GTK_ORIENTATION_VERTICAL, 0);
+    gtk_container_add(GTK_CONTAINER(desk->panel), bh_usb_ask_new(desk->arbiter, desk->a));
+    gtk_box_pack_end(GTK_BOX(desk->panel), bh_usb_panel_new(desk->arbiter, desk->a), TRUE, TRUE, 0);
     gtk_window_set_default_size(GTK_WINDOW(desk->window), 480, 360);
     gtk_container_add(GTK_CONTAINER(desk->window), desk->panel);
     gtk_widget_show_all(desk->window);
@@ -148,7 +151,8 @@ static void plug(Desk *desk)
 {
     g_free(desk->path);
     desk->path = bed_plug(&desk->bed, "1-3", 3, "0951:1666", STICK, "A1");
-    AWAIT(toggle(desk) != NULL);
+    AWAIT(toggle(desk) != NULL && gtk_widget_get_mapped(toggle(desk)));
+    gtk_test_widget_wait_for_draw(desk->window);
 }
 
 static BhMachine *owner(Desk *desk)
@@ -244,7 +248,8 @@ static void test_confirm(Desk *desk, gconstpointer data)
     g_autofree char *mouse = g_strconcat(desk->path + 4, "/1:1.0/0003:046D:C077.0002", NULL);
     bed_add_input(&desk->bed, mouse, "input6", FALSE);
     gtk_switch_set_active(GTK_SWITCH(toggle(desk)), TRUE);
-    AWAIT(shows(desk, "only pointing device"));
+    AWAIT(find(desk, GTK_TYPE_BUTTON, "Hand Over") != NULL);
+    g_assert_true(shows(desk, "It is the only pointing device"));
     click(desk, "Hand Over");
     AWAIT(owner(desk) == desk->a && is_on(desk));
 }
@@ -263,6 +268,8 @@ static void test_take(Desk *desk, gconstpointer data)
     click(desk, "Take It: ");
     AWAIT(find(desk, GTK_TYPE_BUTTON, "Cancel") != NULL);
     shot(desk, "take");
+    g_assert_true(shows(desk, "as if it were unplugged"));
+    g_assert_null(find(desk, GTK_TYPE_BUTTON, "Take It: "));
     GtkWidget *confirm = gtk_window_get_focus(GTK_WINDOW(desk->window));
     g_assert_cmpstr(name_of(confirm), ==, "Take It");
     gtk_button_clicked(GTK_BUTTON(confirm));
@@ -352,6 +359,38 @@ static void test_vanish(Desk *desk, gconstpointer data)
     gtk_switch_set_active(GTK_SWITCH(toggle(desk)), TRUE);
 }
 
+static void test_ask(Desk *desk, gconstpointer data)
+{
+    plug(desk);
+    AWAIT(shows(desk, "was plugged in. Give it to this machine?"));
+    g_assert_false(GTK_IS_BUTTON(gtk_window_get_focus(GTK_WINDOW(desk->window))));
+    shot(desk, "ask");
+    click(desk, "Not Now");
+    AWAIT(!shows(desk, "was plugged in"));
+    g_assert_null(owner(desk));
+    bed_unplug(&desk->bed, desk->path);
+    AWAIT(toggle(desk) == NULL);
+    plug(desk);
+    AWAIT(shows(desk, "was plugged in"));
+    bed_unplug(&desk->bed, desk->path); /* the question goes with the device */
+    AWAIT(!shows(desk, "was plugged in"));
+    plug(desk);
+    AWAIT(shows(desk, "was plugged in"));
+    click(desk, "Give It");
+    AWAIT(owner(desk) == desk->a);
+    AWAIT(!shows(desk, "was plugged in"));
+    gtk_switch_set_active(GTK_SWITCH(toggle(desk)), FALSE);
+    AWAIT(owner(desk) == NULL && is_off(desk));
+    bed_unplug(&desk->bed, desk->path);
+    AWAIT(toggle(desk) == NULL);
+    plug(desk);
+    AWAIT(shows(desk, "was plugged in"));
+    click(desk, "Always");
+    AWAIT(owner(desk) == desk->a);
+    g_assert_cmpint(bh_usb_rules_get(desk->rules, bh_machine_get_id(desk->a), "0951:1666:A1"), ==,
+                    BH_USB_RULE_ALWAYS);
+}
+
 #define REMOTE "fake:///?machines=2&running=2&delay=40&features=no-usb-passthrough"
 
 static void test_redirection(Desk *desk, gconstpointer data)
@@ -408,6 +447,7 @@ int main(int argc, char **argv)
     ADD("/usb/panel/rule", NULL, test_rule);
     ADD("/usb/panel/keyboard", NULL, test_keyboard);
     ADD("/usb/panel/vanish", NULL, test_vanish);
+    ADD("/usb/panel/ask", NULL, test_ask);
     ADD("/usb/panel/redirection", REMOTE, test_redirection);
     ADD("/usb/panel/cd", REMOTE, test_cd);
     return g_test_run();

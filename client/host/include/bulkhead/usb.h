@@ -32,6 +32,7 @@ const char *bh_usb_device_get_icon_name(BhUsbDevice *self); /* symbolic */
 const char *
 bh_usb_device_get_usage(BhUsbDevice *self); /* "mounted at /media/x", or NULL; translated */
 BhUsbGuard bh_usb_device_get_guard(BhUsbDevice *self, const char **reason); /* reason: translated */
+gboolean bh_usb_device_is_hub(BhUsbDevice *self); /* stays with the host, always */
 gboolean
 bh_usb_device_can_unmount(BhUsbDevice *self); /* mounted storage: unmounting would free it */
 BhUsbAddress bh_usb_device_get_address(BhUsbDevice *self);
@@ -122,7 +123,7 @@ const char *bh_usb_route_get_label(BhUsbRoute route); /* translated: "SPICE redi
 G_DECLARE_FINAL_TYPE(BhUsbArbiter, bh_usb_arbiter, BH, USB_ARBITER, GObject)
 
 /* Signals: "changed" (any answer below may differ); "ask" (BhMachine, BhUsbDevice): a device came
- * and no rule decides; "failed" (BhMachine, BhUsbDevice, GError): an automatic attach failed. */
+ * and no rule decides (for each machine that could take it; never for keyboards and mice); "failed" (BhMachine, BhUsbDevice, GError): an automatic attach failed. */
 BhUsbArbiter *bh_usb_arbiter_new(BhHost *host, BhUsbMonitor *monitor, BhUsbRules *rules);
 BhUsbMonitor *bh_usb_arbiter_get_monitor(BhUsbArbiter *self);
 BhUsbRules *bh_usb_arbiter_get_rules(BhUsbArbiter *self);
