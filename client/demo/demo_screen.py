@@ -21,6 +21,7 @@ from gi.repository import GdkPixbuf, GLib  # noqa: E402
 
 BACKGROUND = bytes((0x2B, 0x5D, 0x8A))  # desktop_bg in recipe/rootfs/.../desktop-items-0.conf
 PANEL = (0x1C, 0x1F, 0x26)  # tintcolor in recipe/rootfs/.../panel
+PANEL_HEIGHT = 40
 
 
 def load(path):
@@ -44,15 +45,15 @@ def background_share(picture):
 
 
 def panel_visible(picture):
-    """Most of some line near the lower edge has the panel's colour (themes shade it a little)."""
+    """The lower edge has the panel's colour (themes shade it a little), with icons and a clock on it."""
     width, height, stride, size, pixels = picture
-    for y in range(height - 24, height):
-        line = pixels[y * stride:y * stride + width * size]
-        dark = sum(all(abs(line[x + i] - PANEL[i]) < 24 for i in range(3))
-                   for x in range(0, width * size, size))
-        if dark > width * 0.4:
-            return True
-    return False
+    dark = bright = 0
+    for y in range(height - PANEL_HEIGHT, height):
+        for x in range(y * stride, y * stride + width * size, size):
+            colour = pixels[x:x + 3]
+            dark += all(abs(colour[i] - PANEL[i]) < 24 for i in range(3))
+            bright += sum(colour) > 480
+    return dark > width * PANEL_HEIGHT * 0.3 and bright > 200
 
 
 def desktop_visible(picture):
@@ -86,7 +87,8 @@ def main():
             return desktop_visible(load(shot)) if os.path.exists(shot) else False
 
         def client_ready():
-            subprocess.run(["import", "-window", "root", arguments.output], check=True)
+            subprocess.run(["import", "-window", "root", "-trim", "+repage", arguments.output],
+                           check=True)
             picture = load(arguments.output)
             return picture is not None and background_share(picture) > 0.1
 

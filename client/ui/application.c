@@ -59,6 +59,11 @@ static void adopt_window(GtkWidget *window, const char *kind, BhMachine *machine
     gtk_window_set_application(GTK_WINDOW(window), application);
 }
 
+GtkWindow *bh_application_find_machine_window(BhMachine *machine)
+{
+    return find_window("display", machine);
+}
+
 void bh_application_open_machine(BhMachine *machine, GtkWindow *from)
 {
     GtkApplication *application = GTK_APPLICATION(g_application_get_default());

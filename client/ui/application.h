@@ -16,6 +16,8 @@ BhApplication *bh_application_new(void);
 /* Presents the machine's window, which is made when there is none; a machine that is off is
  * started. from: the window the wish came from, or NULL. */
 void bh_application_open_machine(BhMachine *machine, GtkWindow *from);
+/* The machine's window if there is one, or NULL. */
+GtkWindow *bh_application_find_machine_window(BhMachine *machine);
 void bh_application_show_settings(BhMachine *machine, GtkWindow *from);
 void bh_application_show_usb(BhMachine *machine, GtkWindow *from);
 

@@ -6,6 +6,7 @@
  * our handlers removed first, because spice-gtk tears it down from an idle callback and still emits
  * signals while it does.
  */
+#include <dlfcn.h>
 #include <glib/gi18n.h>
 #include <unistd.h>
 
@@ -144,8 +145,12 @@ static void on_fd(GObject *source, GAsyncResult *result, gpointer data)
 
 static void on_open_fd(SpiceChannel *channel, int with_tls, BhDisplayLink *self)
 {
-    FdRequest *request = g_new0(FdRequest, 1);
+    FdRequest *request;
 
+    /* The microphone: whatever spice-gtk is up to, it gets no connection. */
+    if (SPICE_IS_RECORD_CHANNEL(channel))
+        return;
+    request = g_new0(FdRequest, 1);
     g_weak_ref_init(&request->link, self);
     g_weak_ref_init(&request->channel, channel);
     bh_machine_open_display_async(self->machine, NULL, on_fd, request);
@@ -219,11 +224,36 @@ static void link_connect(BhDisplayLink *self)
         link_changed(self);
 }
 
+/* --- the first connection of the process --- */
+
+/* spice-gtk initialises GStreamer on the main thread when it makes its first display channel, and
+ * that may have to look at every plug-in of the system. It is done here on a worker beforehand.
+ * GStreamer is spice-gtk's dependency, not ours: its function is looked up where it is loaded
+ * already. */
+static void load_codecs(GTask *task, gpointer source, gpointer data, GCancellable *cancellable)
+{
+    gboolean (*init_check)(int *, char ***, GError **);
+
+    init_check = (gboolean(*)(int *, char ***, GError **))dlsym(RTLD_DEFAULT, "gst_init_check");
+    if (init_check)
+        init_check(NULL, NULL, NULL);
+    g_task_return_boolean(task, TRUE);
+}
+
+static gboolean codecs_loaded;
+
+static void on_codecs(GObject *source, GAsyncResult *result, gpointer data)
+{
+    codecs_loaded = TRUE;
+    link_update(BH_DISPLAY_LINK(source));
+}
+
 static gboolean link_wanted(BhDisplayLink *self)
 {
     BhState state = bh_machine_get_state(self->machine);
 
-    return self->started && bh_machine_is_active(self->machine) && state != BH_STATE_STARTING &&
+    return self->started && codecs_loaded && bh_machine_is_active(self->machine) &&
+           state != BH_STATE_STARTING &&
            bh_machine_get_display_kind(self->machine) == BH_DISPLAY_SPICE;
 }
 
@@ -312,7 +342,12 @@ gboolean bh_display_link_has_agent(BhDisplayLink *self)
 void bh_display_link_start(BhDisplayLink *self)
 {
     self->started = TRUE;
-    link_update(self);
+    if (codecs_loaded) {
+        link_update(self);
+    } else {
+        g_autoptr(GTask) task = g_task_new(self, NULL, on_codecs, NULL);
+        g_task_run_in_thread(task, load_codecs);
+    }
 }
 
 void bh_display_link_retry(BhDisplayLink *self)

@@ -210,6 +210,48 @@ static void on_guest_volume(GObject *channel, GParamSpec *pspec, BhDisplaySound 
     apply_volume(self);
 }
 
+/* --- spice-gtk's own audio, kept quiet --- */
+
+static gboolean quiet_connect(SpiceAudio *audio, SpiceChannel *channel)
+{
+    return FALSE;
+}
+
+static void quiet_volume_async(SpiceAudio *audio, GCancellable *cancellable, SpiceMainChannel *main,
+                               GAsyncReadyCallback callback, gpointer data)
+{
+    g_autoptr(GTask) task = g_task_new(audio, cancellable, callback, data);
+
+    g_task_return_boolean(task, FALSE);
+}
+
+static gboolean quiet_volume_finish(SpiceAudio *audio, GAsyncResult *result, gboolean *mute,
+                                    guint8 *nchannels, guint16 **volume, GError **error)
+{
+    *volume = NULL;
+    *nchannels = 0;
+    g_task_propagate_boolean(G_TASK(result), NULL);
+    return FALSE;
+}
+
+/* As soon as an agent answers, spice-gtk makes an audio backend by itself: to send the volume of
+ * this computer to the guest (which mutes it when it could not be read), to play, and to record.
+ * There is no switch for that, but the backend's class is public: it learns to refuse. */
+static void quieten_spice(SpiceSession *session)
+{
+    SpiceAudio *audio = spice_audio_get(session, NULL);
+    SpiceAudioClass *class;
+
+    if (!audio)
+        return;
+    class = SPICE_AUDIO_GET_CLASS(audio);
+    class->connect_channel = quiet_connect;
+    class->get_playback_volume_info_async = quiet_volume_async;
+    class->get_playback_volume_info_finish = quiet_volume_finish;
+    class->get_record_volume_info_async = quiet_volume_async;
+    class->get_record_volume_info_finish = quiet_volume_finish;
+}
+
 static void forget_channel(BhDisplaySound *self)
 {
     if (self->channel)
@@ -252,6 +294,7 @@ void bh_display_sound_set_session(BhDisplaySound *self, SpiceSession *session)
         g_signal_handlers_disconnect_by_data(self->session, self);
     g_set_object(&self->session, session);
     if (session) {
+        quieten_spice(session);
         g_signal_connect(session, "channel-new", G_CALLBACK(on_channel_new), self);
         g_signal_connect(session, "channel-destroy", G_CALLBACK(on_channel_destroy), self);
     }

@@ -8,6 +8,7 @@
 #include <bulkhead/error.h>
 #include <glib/gi18n.h>
 
+#include "application.h"
 #include "error-bar.h"
 #include "event-log.h"
 #include "job-bar.h"
@@ -155,6 +156,20 @@ static void on_open_failed(BhSession *session, GError *error, gpointer data)
 static void on_job_failed(BhSession *session, BhJob *job, GError *error, gpointer data)
 {
     bh_error_show(data, error, bh_job_get_title(job));
+}
+
+/* The machine's own window tells by itself; without one, this is the place. */
+static void on_usb_failed(BhSession *session, BhMachine *machine, BhUsbDevice *device,
+                          GError *error, gpointer data)
+{
+    g_autofree char *title = NULL;
+
+    if (bh_application_find_machine_window(machine))
+        return;
+    /* Translators: a USB device and the machine it should have gone to. */
+    title = g_strdup_printf(_("%s could not be given to “%s”"), bh_usb_device_get_name(device),
+                            bh_machine_get_name(machine));
+    bh_error_show(data, error, title);
 }
 
 static void on_list_changed(BhMachineList *list, gpointer data)
@@ -517,6 +532,7 @@ GtkWidget *bh_home_window_new(GtkApplication *application, BhSession *session)
     g_signal_connect(self->host, "notify", G_CALLBACK(on_host_changed), self);
     g_signal_connect(session, "open-failed", G_CALLBACK(on_open_failed), self);
     g_signal_connect(session, "job-failed", G_CALLBACK(on_job_failed), self);
+    g_signal_connect(session, "usb-failed", G_CALLBACK(on_usb_failed), self);
     if (error)
         on_open_failed(session, (GError *)error, self);
     restore_size(self);

@@ -341,7 +341,7 @@ GMenuModel *bh_machine_menu_new(gboolean for_tile)
     append_verbs(menu, off, G_N_ELEMENTS(off));
     append_verbs(menu, hard, G_N_ELEMENTS(hard));
     append(tools, _("_USB Devices"), "usb");
-    append(tools, _("Se_ttings"), "settings");
+    append(tools, _("S_ettings"), "settings");
     append(tools, _("_Log"), "log");
     g_menu_append_section(menu, NULL, G_MENU_MODEL(tools));
     if (for_tile) {

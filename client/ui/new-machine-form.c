@@ -25,6 +25,7 @@ struct _BhMachineForm {
     gboolean filling;    /* the program, not the user, sets the widgets */
     gboolean touched_cpus, touched_memory, touched_disk, touched_security;
     int row;
+    GtkSizeGroup *labels; /* the rows under "More" line up with the others */
     GtkWidget *name, *os, *cpus, *memory, *disk_label, *disk, *origin_label, *origin, *disk_note;
     GtkWidget *more, *firmware, *secure_boot, *tpm, *sound, *clipboard;
 };
@@ -217,6 +218,7 @@ static GtkWidget *add_row(BhMachineForm *self, GtkWidget *grid, int *row, const 
     gtk_label_set_mnemonic_widget(GTK_LABEL(label), control);
     bh_set_accessible_name(control, gtk_label_get_text(GTK_LABEL(label)));
     gtk_style_context_add_class(gtk_widget_get_style_context(label), "dim-label");
+    gtk_size_group_add_widget(self->labels, label);
     gtk_grid_attach(GTK_GRID(grid), label, 0, *row, 1, 1);
     gtk_grid_attach(GTK_GRID(grid), control, 1, *row, 1, 1);
     gtk_widget_set_hexpand(control, TRUE);
@@ -268,6 +270,7 @@ static void bh_machine_form_dispose(GObject *object)
     BhMachineForm *self = BH_MACHINE_FORM(object);
 
     g_clear_object(&self->host);
+    g_clear_object(&self->labels);
     g_clear_pointer(&self->spec, bh_machine_spec_free);
     G_OBJECT_CLASS(bh_machine_form_parent_class)->dispose(object);
 }
@@ -286,6 +289,7 @@ static void bh_machine_form_init(BhMachineForm *self)
     gtk_grid_set_row_spacing(GTK_GRID(self), 10);
     gtk_grid_set_column_spacing(GTK_GRID(self), 12);
     self->spec = bh_machine_spec_new();
+    self->labels = gtk_size_group_new(GTK_SIZE_GROUP_HORIZONTAL);
     self->name = gtk_entry_new();
     gtk_entry_set_activates_default(GTK_ENTRY(self->name), TRUE);
     add_row(self, grid, &self->row, _("_Name"), self->name, "changed");

@@ -14,7 +14,7 @@ struct _BhSession {
 
 G_DEFINE_TYPE(BhSession, bh_session, G_TYPE_OBJECT)
 
-enum { JOB_FAILED, OPEN_FAILED, N_SIGNALS };
+enum { JOB_FAILED, OPEN_FAILED, USB_FAILED, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 /* URI to session, not owned: a session takes itself out when its last window lets go. */
@@ -53,6 +53,9 @@ static void bh_session_class_init(BhSessionClass *klass)
                                        NULL, NULL, G_TYPE_NONE, 2, BH_TYPE_JOB, G_TYPE_ERROR);
     signals[OPEN_FAILED] = g_signal_new("open-failed", BH_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL,
                                         NULL, NULL, G_TYPE_NONE, 1, G_TYPE_ERROR);
+    signals[USB_FAILED] =
+        g_signal_new("usb-failed", BH_TYPE_SESSION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                     G_TYPE_NONE, 3, BH_TYPE_MACHINE, BH_TYPE_USB_DEVICE, G_TYPE_ERROR);
 }
 
 static void bh_session_init(BhSession *self)
@@ -121,12 +124,19 @@ BhHost *bh_session_get_host(BhSession *self)
     return self->host;
 }
 
+static void on_usb_failed(BhUsbArbiter *arbiter, BhMachine *machine, BhUsbDevice *device,
+                          GError *error, gpointer data)
+{
+    g_signal_emit(data, signals[USB_FAILED], 0, machine, device, error);
+}
+
 BhUsbArbiter *bh_session_get_arbiter(BhSession *self)
 {
     if (!self->arbiter) {
         g_autoptr(BhUsbMonitor) monitor = bh_usb_monitor_new();
         g_autoptr(BhUsbRules) rules = bh_usb_rules_new(NULL);
         self->arbiter = bh_usb_arbiter_new(self->host, monitor, rules);
+        g_signal_connect_object(self->arbiter, "failed", G_CALLBACK(on_usb_failed), self, 0);
     }
     return self->arbiter;
 }

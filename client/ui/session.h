@@ -12,7 +12,8 @@ G_BEGIN_DECLS
 #define BH_TYPE_SESSION (bh_session_get_type())
 G_DECLARE_FINAL_TYPE(BhSession, bh_session, BH, SESSION, GObject)
 
-/* Signals: "job-failed" (BhJob, GError), "open-failed" (GError). */
+/* Signals: "job-failed" (BhJob, GError), "open-failed" (GError), "usb-failed"
+ * (BhMachine, BhUsbDevice, GError): a device could not be brought back by itself. */
 
 /* The session of a URI, made and opened when it is new. Transfer full; NULL for a bad URI. */
 BhSession *bh_session_get(const char *uri, GError **error);

@@ -127,7 +127,8 @@ static gboolean bh_thumbnail_draw(GtkWidget *widget, cairo_t *cr)
     else
         draw_background(cr, w, h, state == BH_STATE_CRASHED);
     if (!picture || !live) {
-        cairo_translate(cr, w / 2, h / 2);
+        /* That of a crash leaves room for the tile's buttons below it. */
+        cairo_translate(cr, w / 2, state == BH_STATE_CRASHED ? h * 0.3 : h / 2);
         cairo_set_source_rgba(cr, 1, 1, 1, live ? 0.55 : 0.42);
         if (state == BH_STATE_CRASHED)
             cairo_set_source_rgb(cr, 1.0, 0.62, 0.58);

@@ -317,7 +317,7 @@ static void make_crash_box(BhTile *self)
     self->crash_box = gtk_box_new(GTK_ORIENTATION_HORIZONTAL, 6);
     gtk_widget_set_halign(self->crash_box, GTK_ALIGN_CENTER);
     gtk_widget_set_valign(self->crash_box, GTK_ALIGN_START);
-    gtk_widget_set_margin_top(self->crash_box, 16);
+    gtk_widget_set_margin_top(self->crash_box, 62);
     gtk_style_context_add_class(gtk_widget_get_style_context(self->crash_box), "crash-box");
     gtk_container_add(GTK_CONTAINER(self->crash_box), restart);
     gtk_container_add(GTK_CONTAINER(self->crash_box), why);

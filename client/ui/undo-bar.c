@@ -210,6 +210,8 @@ static void add_line(BhUndoBar *self, BhDeleted *deleted)
     line->ticks = TICKS;
     line->widget = gtk_event_box_new();
     gtk_style_context_add_class(gtk_widget_get_style_context(line->widget), "undo-line");
+    g_object_set(box, "margin-start", 14, "margin-end", 14, "margin-top", 8, "margin-bottom", 8,
+                 NULL);
     gtk_container_add(GTK_CONTAINER(box), make_row(line));
     line->progress = gtk_progress_bar_new();
     gtk_progress_bar_set_fraction(GTK_PROGRESS_BAR(line->progress), 1);

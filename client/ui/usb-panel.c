@@ -30,6 +30,14 @@ G_DEFINE_TYPE(BhUsbPanel, bh_usb_panel, GTK_TYPE_BOX)
 
 static void update(BhUsbPanel *self);
 
+static void update_placeholder(GListModel *devices, guint position, guint removed, guint added,
+                               BhUsbPanel *self)
+{
+    gboolean empty = g_list_model_get_n_items(devices) == 0;
+    gtk_widget_set_visible(self->placeholder, empty);
+    gtk_widget_set_visible(self->list, !empty);
+}
+
 static GtkWidget *make_row(gpointer item, gpointer data)
 {
     BhUsbPanel *self = data;
@@ -217,18 +225,18 @@ static void bh_usb_panel_init(BhUsbPanel *self)
 {
     gtk_widget_init_template(GTK_WIDGET(self));
     gtk_list_box_set_header_func(GTK_LIST_BOX(self->list), add_separator, NULL, NULL);
-    gtk_list_box_set_placeholder(GTK_LIST_BOX(self->list), self->placeholder);
 }
 
 GtkWidget *bh_usb_panel_new(BhUsbArbiter *arbiter, BhMachine *machine)
 {
     BhUsbPanel *self = g_object_new(BH_TYPE_USB_PANEL, NULL);
+    GListModel *devices = G_LIST_MODEL(bh_usb_arbiter_get_monitor(arbiter));
     self->arbiter = g_object_ref(arbiter);
     self->machine = g_object_ref(machine);
     g_signal_connect_swapped(arbiter, "changed", G_CALLBACK(update), self);
-    gtk_list_box_bind_model(GTK_LIST_BOX(self->list),
-                            G_LIST_MODEL(bh_usb_arbiter_get_monitor(arbiter)), make_row, self,
-                            NULL);
+    gtk_list_box_bind_model(GTK_LIST_BOX(self->list), devices, make_row, self, NULL);
+    g_signal_connect_object(devices, "items-changed", G_CALLBACK(update_placeholder), self, 0);
+    update_placeholder(devices, 0, 0, 0, self);
     update(self);
     return GTK_WIDGET(self);
 }

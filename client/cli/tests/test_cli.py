@@ -723,7 +723,7 @@ def test_real_life():
         ctl --json show 'Тест 1' > running.json
         ctl screenshot 'Тест 1' shot.png; head -c 4 shot.png | tail -c 3; echo
         ctl type 'Тест 1' --keys ctrl-alt-delete
-        ctl set 'Тест 1' --notes 'two words' --cpus 2
+        ctl set 'Тест 1' --notes 'two words' --memory 128M
         ctl pause 'Тест 1'; ctl resume 'Тест 1'
         ctl stop --force 'Тест 1'
         ctl delete --yes 'Тест 1'
@@ -735,6 +735,6 @@ def test_real_life():
         ctl --json deleted
         cat running.json
     """)
-    assert "PNG" in out and "after its restart: cpus" in out
+    assert "PNG" in out and "after its restart: memory" in out
     assert '"state" : "running"' in out and '"display" : "spice"' in out
     assert "\n0\n" in out and "[]" in out

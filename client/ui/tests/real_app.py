@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The real app on libvirt and QEMU: fixtures and what stands in for the world around it.
+
+Runs inside client/host/tests/session-run, a display and a session bus. Guests are the boot sector of
+bench/moving-window.S (known pixels within two seconds) or the demo desktop, booted once per run."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from atspi_driver import App, matches, wait_for
+from guest import URI, Guest, ctl, state
+
+TOP = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(TOP / "client/demo"))
+import demo_screen  # noqa: E402
+
+ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", "/tmp"))
+DEMO_IMAGE = Path(os.environ.get("BULKHEAD_DEMO_IMAGE", "/nonexistent"))
+MOVING_BLUE = (0x20, 0x4A, 0x87)
+SESSION = "BH_SESSION_RUN" in os.environ
+
+
+def disks():
+    """Everything that lies in the folder of disks, debris included."""
+    folder = Path.home() / ".local/share/bulkhead/disks"
+    return {file.name for file in folder.iterdir()} if folder.exists() else set()
+
+
+def share(picture, colour, near=4):
+    """Which part of the picture has about this colour, 0 to 1."""
+    if picture is None:
+        return 0
+    width, height, stride, size, pixels = picture
+    found = total = 0
+    for y in range(0, height, 8):
+        for x in range(y * stride, y * stride + width * size, 8 * size):
+            total += 1
+            found += all(abs(pixels[x + i] - colour[i]) <= near for i in range(3))
+    return found / total
+
+
+class RealApp(App):
+    """The app on the session's libvirt; its messages of all its starts are in one file."""
+
+    def __init__(self, folder, *arguments, env=None, prefix=()):
+        environment = {"XDG_RUNTIME_DIR": os.environ["XDG_RUNTIME_DIR"], **(env or {})}
+        super().__init__(folder, "--connect", URI, *arguments, home=Path.home(), env=environment,
+                         prefix=prefix)
+        self.arguments = arguments
+
+    def hand_over(self, *arguments):
+        """A second start of the program; it must end at once and well."""
+        done = subprocess.run([self.program, "--connect", URI, *map(str, arguments)],
+                              env=self.environment, timeout=30, check=False)
+        assert done.returncode == 0
+
+    def activate(self, title):
+        """Brings a window to the front, with the keyboard in it."""
+        subprocess.run(["xdotool", "search", "--sync", "--onlyvisible", "--name", title,
+                        "windowactivate", "--sync"], check=True, env=self.environment, timeout=30)
+
+    def screen(self, name="screen.png"):
+        path = ARTIFACTS / name
+        subprocess.run(["import", "-window", "root", path], check=True)
+        return demo_screen.load(str(path))
+
+    def shows(self, colour, least=0.1, limit=30, name="screen.png"):
+        wait_for(f"colour {colour} on the screen",
+                 lambda: share(self.screen(name), colour) > least, limit, 0.2)
+
+    def shows_not(self, text, limit=15):
+        pattern = re.compile(text)
+        wait_for(f"{text!r} to go", lambda: not [n for role in ("label", "alert", "info bar")
+                                                 for n in self.all(role, pattern)], limit)
+
+    def states(self):
+        """What the tiles say: {name: state}."""
+        return dict(tile.rsplit(", ", 1) for tile in self.tiles())
+
+    def problems(self):
+        """What it must not do, whatever happens around it."""
+        messages = self.stderr.read_text(errors="replace")
+        found = re.findall(r".*(?:CRITICAL|Gtk-WARNING|AddressSanitizer|runtime error).*", messages)
+        stalls = self.stalls()
+        return found + ([f"main loop stalls: {stalls}"] if stalls else [])
+
+
+@pytest.fixture
+def real(request, window_manager, tmp_path):
+    """real(*arguments): the app. It must not crash, complain or stall, unless killed by the test."""
+    if not SESSION:
+        pytest.skip("needs client/host/tests/session-run")
+    apps = []
+
+    def run(*arguments, **options):
+        folder = tmp_path / f"app{len(apps)}"
+        folder.mkdir()
+        app = RealApp(folder, *arguments, **options)
+        apps.append(app)
+        return app
+
+    yield run
+    report = getattr(request.node, "report_call", None)
+    failed = report is None or report.failed
+    problems = []
+    for app in apps:
+        if failed:
+            keep_failure(request, app)
+        status = None if app.stopped else app.process.poll()
+        app.stop()
+        problems += app.problems() + ([f"it ended: {status}"] if status else [])
+    assert failed or not problems, problems
+
+
+def keep_failure(request, app):
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    name = request.node.name.replace("/", "_")
+    subprocess.run(["import", "-window", "root", ARTIFACTS / f"{name}.png"], check=False)
+    print(app.stderr.read_text(errors="replace"))
+
+
+def kill_app(app):
+    """kill -9; the fixture is not to wonder."""
+    app.process.kill()
+    app.process.wait()
+    app.stopped = True
+
+
+@pytest.fixture(scope="session")
+def moving_image(tmp_path_factory):
+    """The boot sector, as a raw disk image of 1 MiB."""
+    folder = tmp_path_factory.mktemp("moving")
+    subprocess.run(["gcc", "-c", "-m32", TOP / "bench/moving-window.S", "-o", folder / "o"],
+                   check=True)
+    image = folder / "moving.img"
+    subprocess.run(["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o", image,
+                    folder / "o"], check=True)
+    os.truncate(image, 1 << 20)
+    return image
+
+
+def remove(name):
+    ctl("force-off", name, check=False)
+    for verb in ("delete", "purge"):
+        ctl(verb, name, "--yes", check=False)
+
+
+@pytest.fixture
+def moving(window_manager, moving_image):
+    """moving(name): a machine that shows known pixels, not started yet. Removed at the end."""
+    if not SESSION:
+        pytest.skip("needs client/host/tests/session-run")
+    names = []
+
+    def make(name="Moving", *options):
+        ctl("new", "--image", moving_image, "--bios", "--memory", "64M", "--cpus", "1", "--name", name,
+            *options)
+        names.append(name)
+        return name
+
+    yield make
+    for name in names:
+        remove(name)
+
+
+# --- the processes behind it ---
+
+def libvirtd_pid():
+    """The private session's libvirtd, or None."""
+    file = Path(os.environ["XDG_RUNTIME_DIR"]) / "libvirt/libvirtd.pid"
+    try:
+        pid = int(file.read_text())
+        return pid if "libvirtd" in Path(f"/proc/{pid}/comm").read_text() else None
+    except (OSError, ValueError):
+        return None
+
+
+def kill_libvirtd():
+    pid = wait_for("a libvirtd", libvirtd_pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for("it to be gone", lambda: not Path(f"/proc/{pid}").exists())
+    return pid
+
+
+def qemu_pid(name):
+    """The QEMU of a machine; its command line has the UUID."""
+    uuid = json.loads(ctl("show", name, "--json").stdout)["id"]
+    return find_process(lambda line: b"qemu-system" in line and uuid.encode() in line)
+
+
+def find_process(wanted):
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and wanted((entry / "cmdline").read_bytes()):
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
+def kill_qemu(name):
+    os.kill(wait_for("its QEMU", lambda: qemu_pid(name)), signal.SIGKILL)
+
+
+def slow_qemu_img(folder, rate):
+    """An environment in which qemu-img copies at rate bytes per second."""
+    folder.mkdir()
+    script = folder / "qemu-img"
+    script.write_text('#!/bin/sh\n[ "$1" = convert ] || exec /usr/bin/qemu-img "$@"\n'
+                      f'shift\nexec /usr/bin/qemu-img convert -r {rate} "$@"\n')
+    script.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def virsh(*arguments, check=True):
+    done = subprocess.run(["virsh", "-q", "-c", URI, *map(str, arguments)], capture_output=True,
+                          text=True, check=False, timeout=60)
+    assert not check or done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# --- the demo desktop, booted once for all that need it ---
+
+class DemoDesktop(Guest):
+    """The demo desktop; seen() once its panel is there."""
+
+    def seen(self, limit=600):
+        shot = str(ARTIFACTS / "demo-shot.png")
+        wait_for("the demo desktop's panel", lambda: self.screenshot(shot)
+                 and demo_screen.desktop_visible(demo_screen.load(shot)), limit, 1)
+        self.wait_agent(120)
+        return self
+
+
+@pytest.fixture(scope="session")
+def demo_desktop(desktop):
+    if not SESSION:
+        pytest.skip("needs client/host/tests/session-run")
+    if not DEMO_IMAGE.exists():
+        pytest.skip("no demo desktop was built (BULKHEAD_DEMO_IMAGE)")
+    cache = Path.home() / ".cache/bulkhead"
+    cache.mkdir(parents=True, exist_ok=True)
+    for file in DEMO_IMAGE.parent.glob(DEMO_IMAGE.name + "*"):
+        if not (cache / file.name).exists():
+            (cache / file.name).symlink_to(file)
+    name = "Shared demo"
+    ctl("new", "--demo", "--name", name, "--start")
+    yield DemoDesktop(name)
+    remove(name)
+
+
+__all__ = ["demo_desktop", "moving", "moving_image", "real", "matches", "state"]
