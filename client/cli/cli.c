@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <glib-unix.h>
 #include <glib/gi18n.h>
 
 #include "term.h"
@@ -117,20 +118,26 @@ static int exit_code(const GError *error)
     }
 }
 
+/* What a guest or a log had a say in must not steer the terminal. */
+static void tell(const char *before, const char *text)
+{
+    g_autofree char *clean = term_clean(text, TRUE);
+
+    if (*clean != '\0')
+        fprintf(stderr, "%s%s\n", before, clean);
+}
+
 int cli_error(Cli *cli, GError *error)
 {
     int code = exit_code(error);
-    const char *hint = bh_error_get_hint(error);
-    const char *detail = bh_error_get_detail(error);
 
     if (code == CLI_INTERRUPTED) {
-        fprintf(stderr, "bulkheadctl: %s\n", _("Cancelled."));
+        tell("bulkheadctl: ", _("Cancelled."));
     } else {
-        fprintf(stderr, "bulkheadctl: %s\n", error->message);
-        if (hint != NULL)
-            fprintf(stderr, "%s\n", hint);
-        if (detail != NULL && cli->verbose)
-            fprintf(stderr, "%s\n", detail);
+        tell("bulkheadctl: ", error->message);
+        tell("", bh_error_get_hint(error));
+        if (cli->verbose)
+            tell("", bh_error_get_detail(error));
     }
     g_error_free(error);
     return code;
@@ -148,6 +155,24 @@ int cli_usage_error(const char *format, ...)
     return CLI_USAGE;
 }
 
+static gboolean readable(int fd, GIOCondition condition, gpointer data)
+{
+    *(gboolean *)data = TRUE;
+    return G_SOURCE_CONTINUE; /* removed by who waits */
+}
+
+/* A read that blocks would not be ended by Ctrl-C, which only the main loop notices. */
+gboolean cli_wait_readable(Cli *cli, int fd)
+{
+    gboolean ready = FALSE;
+    guint source = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, readable, &ready);
+
+    while (!ready && cli_turn(cli))
+        ;
+    g_source_remove(source);
+    return !cli->interrupted;
+}
+
 gboolean cli_confirm(Cli *cli, const char *question, int *code)
 {
     char answer[16];
@@ -160,6 +185,11 @@ gboolean cli_confirm(Cli *cli, const char *question, int *code)
     }
     /* Translators: the answers stay "y" and "N" */
     fprintf(stderr, "%s [y/N] ", question);
+    if (!cli_wait_readable(cli, STDIN_FILENO)) {
+        fputc('\n', stderr);
+        *code = CLI_INTERRUPTED;
+        return FALSE;
+    }
     *code = CLI_NOT_NOW;
     if (fgets(answer, sizeof answer, stdin) == NULL)
         return FALSE;

@@ -81,6 +81,8 @@ BhMachine *cli_find_machine(Cli *cli, const char *id_or_name);
 /* An error that ends the verb: told on standard error, freed; its exit code. */
 int cli_error(Cli *cli, GError *error);
 int cli_usage_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* Runs the main loop until the descriptor can be read; FALSE when the user wants to end instead. */
+gboolean cli_wait_readable(Cli *cli, int fd);
 /* Asks on the terminal; FALSE when the answer is not yes. Without a terminal: FALSE and told. */
 gboolean cli_confirm(Cli *cli, const char *question, int *code);
 /* What a verb did, for people: on standard output unless --quiet or --json. */

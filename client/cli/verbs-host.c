@@ -5,6 +5,7 @@
 #include <glib/gi18n.h>
 
 #include "output.h"
+#include "term.h"
 
 static const char *state_name(BhHostState state)
 {
@@ -94,6 +95,8 @@ static void print_event(Cli *cli, BhEvent *event)
 {
     static const char *const marks[] = {" ", "!", "E"};
     g_autofree char *time = NULL;
+    g_autofree char *text = NULL;
+    g_autofree char *detail = NULL;
 
     if (cli->json) {
         JsonBuilder *builder = json_builder_new();
@@ -103,9 +106,11 @@ static void print_event(Cli *cli, BhEvent *event)
         return;
     }
     time = format_time(bh_event_get_time(event) / G_USEC_PER_SEC);
-    printf("%s %s %s\n", time, marks[bh_event_get_severity(event)], bh_event_get_text(event));
-    if (bh_event_get_detail(event) != NULL && cli->verbose)
-        printf("    %s\n", bh_event_get_detail(event));
+    text = term_clean(bh_event_get_text(event), FALSE);
+    detail = term_clean(bh_event_get_detail(event), TRUE);
+    printf("%s %s %s\n", time, marks[bh_event_get_severity(event)], text);
+    if (*detail != '\0' && cli->verbose)
+        printf("    %s\n", detail);
     fflush(stdout);
 }
 

@@ -123,47 +123,50 @@ static BhMachineSpec *propose(Cli *cli, int *code)
 
 /* ---- the options on top of it ---- */
 
-static gboolean take_disk(BhMachineSpec *spec)
-{
-    guint64 bytes;
+/* The sizes that were given, 0 for none. */
+typedef struct {
+    guint64 memory, disk;
+} Sizes;
 
-    if (opt_in_place)
-        spec->disk_origin = BH_DISK_IN_PLACE;
-    if (opt_disk == NULL)
-        return TRUE;
-    if (g_str_equal(opt_disk, "none")) {
-        if (spec->disk_origin != BH_DISK_NEW) {
-            cli_usage_error(_("--disk none does not go with an image."));
-            return FALSE;
-        }
-        spec->disk_origin = BH_DISK_NONE;
-        spec->disk_bytes = 0;
-        return TRUE;
-    }
-    if (!cli_parse_size(opt_disk, 1 << 30, &bytes)) {
-        cli_usage_error(_("--disk takes a size such as 40G, not “%s”."), opt_disk);
-        return FALSE;
-    }
-    spec->disk_bytes = bytes;
-    return TRUE;
+/* All that can be wrong on the command line, before anything is done. */
+static int check_options(Sizes *sizes)
+{
+    int sources = (opt_iso != NULL) + (opt_image != NULL) + (opt_demo != 0) + (opt_empty != 0);
+    gboolean no_disk = g_strcmp0(opt_disk, "none") == 0;
+
+    if (sources != 1)
+        return cli_usage_error(_("Give one of --iso, --image, --demo and --empty."));
+    if (opt_in_place && opt_image == NULL)
+        return cli_usage_error(_("--in-place goes with --image only."));
+    if (opt_bios && opt_secure_boot)
+        return cli_usage_error(_("Secure Boot needs EFI: give --bios or --secure-boot."));
+    if (no_disk && (opt_image != NULL || opt_demo))
+        return cli_usage_error(_("--disk none does not go with an image."));
+    if (opt_disk != NULL && !no_disk && !cli_parse_size(opt_disk, 1 << 30, &sizes->disk))
+        return cli_usage_error(_("--disk takes a size such as 40G, not “%s”."), opt_disk);
+    if (opt_memory != NULL &&
+        (!cli_parse_size(opt_memory, 1 << 20, &sizes->memory) || sizes->memory >> 20 > G_MAXUINT))
+        return cli_usage_error(_("--memory takes a size such as 2G, not “%s”."), opt_memory);
+    return CLI_OK;
 }
 
-static gboolean take_options(BhMachineSpec *spec)
+static void take_options(BhMachineSpec *spec, const Sizes *sizes)
 {
-    guint64 bytes;
-
     if (opt_name != NULL) {
         g_free(spec->name);
         spec->name = g_strdup(opt_name);
     }
     if (opt_cpus >= 0)
         spec->cpus = (guint)opt_cpus;
-    if (opt_memory != NULL) {
-        if (!cli_parse_size(opt_memory, 1 << 20, &bytes) || bytes >> 20 > G_MAXUINT) {
-            cli_usage_error(_("--memory takes a size such as 2G, not “%s”."), opt_memory);
-            return FALSE;
-        }
-        spec->memory_mib = (guint)(bytes >> 20);
+    if (sizes->memory > 0)
+        spec->memory_mib = (guint)(sizes->memory >> 20);
+    if (sizes->disk > 0)
+        spec->disk_bytes = sizes->disk;
+    if (opt_in_place)
+        spec->disk_origin = BH_DISK_IN_PLACE;
+    if (g_strcmp0(opt_disk, "none") == 0) {
+        spec->disk_origin = BH_DISK_NONE;
+        spec->disk_bytes = 0;
     }
     if (opt_bios) {
         spec->firmware = BH_FIRMWARE_BIOS;
@@ -173,7 +176,6 @@ static gboolean take_options(BhMachineSpec *spec)
         spec->secure_boot = TRUE;
     if (opt_tpm)
         spec->tpm = TRUE;
-    return take_disk(spec);
 }
 
 static int start(Cli *cli, BhMachine *machine)
@@ -216,26 +218,23 @@ static int create(Cli *cli, const BhMachineSpec *spec)
 
 static int run_new(Cli *cli, char **args, guint n)
 {
-    int sources = (opt_iso != NULL) + (opt_image != NULL) + (opt_demo != 0) + (opt_empty != 0);
     g_autoptr(BhMachineSpec) spec = NULL;
-    int code = CLI_OK;
+    Sizes sizes = {0, 0};
+    int code = check_options(&sizes);
 
-    if (sources != 1)
-        return cli_usage_error(_("Give one of --iso, --image, --demo and --empty."));
-    if (opt_in_place && opt_image == NULL)
-        return cli_usage_error(_("--in-place goes with --image only."));
-    if (opt_bios && opt_secure_boot)
-        return cli_usage_error(_("Secure Boot needs EFI: give --bios or --secure-boot."));
+    if (code == CLI_OK)
+        code = cli_open_host(cli);
+    if (code != CLI_OK)
+        return code;
     spec = propose(cli, &code);
     if (spec == NULL)
         return code;
-    if (!take_options(spec))
-        return CLI_USAGE;
+    take_options(spec, &sizes);
     return create(cli, spec);
 }
 
 const CliVerb cli_new_verbs[] = {
-    {"new", "", N_("Make a machine"), new_options, 0, 0, TRUE, run_new,
+    {"new", "", N_("Make a machine"), new_options, 0, 0, FALSE, run_new,
      N_("What is not given is proposed from the operating system found on the medium.")},
     {NULL},
 };

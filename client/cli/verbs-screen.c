@@ -161,18 +161,23 @@ static GArray *chords_for(Cli *cli, const char *text, int *code)
     return g_steal_pointer(&chords);
 }
 
-/* "-" is standard input. */
-static char *read_text(const char *argument)
+/* "-" is standard input. NULL when reading was interrupted. */
+static char *read_text(Cli *cli, const char *argument)
 {
-    GString *text = g_string_new(NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
     char buffer[4096];
-    gsize got;
+    gssize got = 1;
 
     if (argument == NULL || !g_str_equal(argument, "-"))
-        return g_string_free(g_string_append(text, argument != NULL ? argument : ""), FALSE);
-    while ((got = fread(buffer, 1, sizeof buffer, stdin)) > 0)
-        g_string_append_len(text, buffer, (gssize)got);
-    return g_string_free(text, FALSE);
+        return g_strdup(argument != NULL ? argument : "");
+    while (got > 0) {
+        if (!cli_wait_readable(cli, STDIN_FILENO))
+            return NULL;
+        got = read(STDIN_FILENO, buffer, sizeof buffer);
+        if (got > 0)
+            g_string_append_len(text, buffer, got);
+    }
+    return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
 static int run_type(Cli *cli, char **args, guint n)
@@ -188,7 +193,9 @@ static int run_type(Cli *cli, char **args, guint n)
         return cli_usage_error(_("Give a text, --keys or --enter."));
     if (opt_delay < 0 || opt_delay > 10000)
         return cli_usage_error(_("--delay takes 0 to 10000 milliseconds."));
-    text = read_text(n > 1 ? args[1] : NULL);
+    text = read_text(cli, n > 1 ? args[1] : NULL);
+    if (text == NULL)
+        return CLI_INTERRUPTED;
     if (!g_utf8_validate(text, -1, NULL))
         return cli_usage_error(_("The text is not valid UTF-8."));
     chords = chords_for(cli, text, &code);

@@ -41,6 +41,7 @@ struct _BhUsbArbiter {
     GHashTable *tracks;      /* device id -> BhUsbTrack */
     GQueue moves;            /* BhUsbMove, oldest first */
     guint activations;
+    gboolean passive; /* does only what it is told */
     guint update_source;
     guint sweep_source;
     BhUsbLimits limits;

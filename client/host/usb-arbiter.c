@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define SWEEP_DELAY_MS 3000
-#define AUTOMATIC_MAX 5
+#define AUTOMATIC_MAX 8
 #define AUTOMATIC_WINDOW (60 * G_USEC_PER_SEC)
 
 enum { CHANGED, ASK, FAILED, N_SIGNALS };
@@ -228,7 +228,7 @@ static void reconsider(BhUsbArbiter *self, BhUsbDevice *device)
     BhUsbTrack *track = g_hash_table_lookup(self->tracks, bh_usb_device_get_id(device));
     if (!track)
         track = bh_usb_arbiter_track(self, bh_usb_device_get_id(device));
-    if (track->gave_up || bh_usb_move_is_busy(self, device) ||
+    if (self->passive || track->gave_up || bh_usb_move_is_busy(self, device) ||
         bh_usb_arbiter_get_owner(self, device))
         return;
     BhMachine *machine = pick_machine(self, device, track);
@@ -305,10 +305,11 @@ static void device_gone(BhUsbArbiter *self, BhUsbDevice *device)
     gpointer machine, number;
     g_signal_handlers_disconnect_by_data(device, self);
     g_clear_weak_pointer(&track->assumed);
-    track->held = track->gave_up = FALSE;
+    /* What the machine lists from now on is the stale entry, not this device. */
+    track->held = track->gave_up = track->listed = FALSE;
     bh_usb_move_device_gone(self, device);
     g_hash_table_iter_init(&iter, self->machines);
-    while (is_local(self) && g_hash_table_iter_next(&iter, &machine, &number))
+    while (is_local(self) && !self->passive && g_hash_table_iter_next(&iter, &machine, &number))
         if (number && bh_usb_machine_has(machine, &address))
             bh_usb_move_stale(self, machine, &address);
 }
@@ -318,7 +319,7 @@ static void device_came(BhUsbArbiter *self, BhUsbDevice *device)
     BhUsbTrack *track = bh_usb_arbiter_track(self, bh_usb_device_get_id(device));
     track->gave_up = FALSE;
     g_signal_connect_swapped(device, "changed", G_CALLBACK(bh_usb_arbiter_queue_update), self);
-    if (!pick_machine(self, device, track) && !track->wanted)
+    if (!self->passive && !pick_machine(self, device, track) && !track->wanted)
         ask(self, device);
 }
 
@@ -380,6 +381,17 @@ static gboolean on_loss(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* Given by another program, or before this one was started: it is wanted there all the same. */
+static void adopt(BhUsbArbiter *self, BhMachine *machine, BhUsbDevice *device, BhUsbTrack *track)
+{
+    const char *id = bh_machine_get_id(machine);
+    if (track->wanted || track->held || bh_usb_move_is_busy(self, device) ||
+        bh_usb_rules_get(self->rules, id, bh_usb_device_get_id(device)) == BH_USB_RULE_ALWAYS)
+        return;
+    track->wanted = g_strdup(id);
+    track->consent = TRUE;
+}
+
 static void on_addresses_changed(BhMachine *machine, GParamSpec *pspec, BhUsbArbiter *self)
 {
     const char *id = bh_machine_get_id(machine);
@@ -392,6 +404,8 @@ static void on_addresses_changed(BhMachine *machine, GParamSpec *pspec, BhUsbArb
             g_free(track->last);
             track->last = g_strdup(id);
             track->listed = TRUE;
+            if (!was)
+                adopt(self, machine, device, track);
             continue;
         }
         if (!was)
@@ -500,7 +514,7 @@ static gboolean on_sweep(gpointer data)
     gpointer machine, number;
     self->sweep_source = 0;
     g_hash_table_iter_init(&iter, self->machines);
-    while (is_local(self) && g_hash_table_iter_next(&iter, &machine, &number)) {
+    while (is_local(self) && !self->passive && g_hash_table_iter_next(&iter, &machine, &number)) {
         GPtrArray *list = number ? bh_machine_get_usb_addresses(machine) : NULL;
         for (guint i = 0; list && i < list->len; i++) {
             const BhUsbAddress *address = list->pdata[i];
@@ -703,6 +717,12 @@ BhUsbArbiter *bh_usb_arbiter_new(BhHost *host, BhUsbMonitor *monitor, BhUsbRules
     g_signal_connect(host, "notify::state", G_CALLBACK(on_host_state), self);
     on_host_state(host, NULL, self);
     return self;
+}
+
+void bh_usb_arbiter_set_automatic(BhUsbArbiter *self, gboolean automatic)
+{
+    self->passive = !automatic;
+    bh_usb_arbiter_queue_update(self);
 }
 
 BhUsbMonitor *bh_usb_arbiter_get_monitor(BhUsbArbiter *self)

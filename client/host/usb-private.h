@@ -31,12 +31,12 @@ typedef struct {
     gboolean keyboard, pointer;
 } BhUsbInput;
 typedef struct {
-    char *proc;             /* "/proc" or a test's folder */
-    GPtrArray *mounts;      /* BhUsbMount */
-    GPtrArray *swaps;       /* char * */
-    GHashTable *routes;     /* set of interface names with a default route */
-    GPtrArray *inputs;      /* BhUsbInput, real devices only */
-    GHashTable *blocks;     /* name -> path in sysfs; so the next two */
+    char *proc;         /* "/proc" or a test's folder */
+    GPtrArray *mounts;  /* BhUsbMount */
+    GPtrArray *swaps;   /* char * */
+    GHashTable *routes; /* set of interface names with a default route */
+    GPtrArray *inputs;  /* BhUsbInput, real devices only */
+    GHashTable *blocks; /* name -> path in sysfs; so the next two */
     GHashTable *interfaces;
     GHashTable *cards;
 } BhUsbSystem;
@@ -54,8 +54,8 @@ gboolean bh_usb_path_is_below(const char *path, const char *parent);
 
 /* usb-guard.c: what uses a device. */
 typedef struct {
-    char *name;       /* "sdb1", "dm-0" */
-    char *node;       /* "/dev/sdb1" */
+    char *name;        /* "sdb1", "dm-0" */
+    char *node;        /* "/dev/sdb1" */
     GPtrArray *points; /* char *: where it is mounted */
     gboolean crypt;    /* an unlocked LUKS volume lies on it */
 } BhUsbVolume;

@@ -46,7 +46,7 @@ BhUsbRuleEntry *bh_usb_rule_entry_new(const char *machine_id, const char *device
     self->device_id = g_strdup(device_id);
     self->device_name = bh_usb_sanitise(device_name);
     if (!self->device_name)
-        self->device_name = g_strdup(device_id);
+        self->device_name = bh_usb_sanitise(device_id); /* within a name's length, too */
     self->rule = rule;
     return self;
 }

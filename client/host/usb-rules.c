@@ -205,9 +205,8 @@ BhUsbRules *bh_usb_rules_new(const char *path)
     BhUsbRules *self = g_object_new(BH_TYPE_USB_RULES, NULL);
     self->path = path ? g_strdup(path)
                       : g_build_filename(g_get_user_config_dir(), "bulkhead", "usb-rules", NULL);
-    g_autofree char *folder = g_path_get_dirname(self->path);
-    g_mkdir_with_parents(folder, 0700);
     first_load(self);
+    /* Of a folder that is not there yet GIO takes notice within seconds of its making. */
     g_autoptr(GFile) file = g_file_new_for_path(self->path);
     self->monitor = g_file_monitor_file(file, G_FILE_MONITOR_NONE, NULL, NULL);
     if (self->monitor)
@@ -238,6 +237,12 @@ static void change_table(GHashTable *table, BhUsbRuleEntry *entry)
                                                    entry->device_name, entry->rule));
     if (g_hash_table_size(devices) == 0)
         g_hash_table_remove(table, entry->machine_id);
+}
+
+static void make_folder(BhUsbRules *self)
+{
+    g_autofree char *folder = g_path_get_dirname(self->path);
+    g_mkdir_with_parents(folder, 0700); /* storing tells when it failed */
 }
 
 static gboolean store(BhUsbRules *self, GHashTable *table, GError **error)
@@ -277,6 +282,7 @@ gboolean bh_usb_rules_set(BhUsbRules *self, const char *machine_id, const char *
                                               _("“%s” is not the id of a USB device."), device_id));
         return FALSE;
     }
+    make_folder(self);
     int lock = take_lock(self);
     GHashTable *table = load(self, error);
     gboolean ok = table != NULL;

@@ -14,7 +14,7 @@
 #include <math.h>
 
 #define USB_PANEL_WIDTH 440
-#define USB_PANEL_HEIGHT 380
+#define USB_PANEL_HEIGHT 240
 
 struct _BhDisplayBar {
     GtkHeaderBar parent_instance;

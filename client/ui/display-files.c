@@ -246,6 +246,7 @@ void bh_display_files_choose(BhDisplayFiles *self)
     dialog = gtk_file_chooser_native_new(_("Send Files to the Guest"), GTK_WINDOW(window),
                                          GTK_FILE_CHOOSER_ACTION_OPEN, _("_Send"), _("_Cancel"));
     gtk_file_chooser_set_select_multiple(GTK_FILE_CHOOSER(dialog), TRUE);
+    gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(dialog), g_get_home_dir());
     gtk_native_dialog_set_modal(GTK_NATIVE_DIALOG(dialog), TRUE);
     g_signal_connect(dialog, "response", G_CALLBACK(on_chosen), g_object_ref(self));
     gtk_native_dialog_show(GTK_NATIVE_DIALOG(dialog));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Owns the SpiceDisplay widget, its scrolled window and its size request.
+ * Owns the SpiceDisplay widget, its scrolled window and its size.
  *
  * spice-gtk always scales the picture into the widget's allocation and keeps its shape. A fixed
  * zoom is therefore only a matter of asking for the right size: guest pixels * zoom / scale factor.
@@ -11,13 +11,72 @@
 #include <glib/gi18n.h>
 #include <math.h>
 
+/* --- a place of exactly the size we want --- */
+
+/* SpiceDisplay requests at least 640x480 for itself, and sets that anew whenever it likes. So it
+ * sits in a bin that has a request of its own and gives its child just what it gets. */
+#define BH_TYPE_SIZER (bh_sizer_get_type())
+G_DECLARE_FINAL_TYPE(BhSizer, bh_sizer, BH, SIZER, GtkBin)
+struct _BhSizer {
+    GtkBin parent_instance;
+    int width, height;
+};
+G_DEFINE_TYPE(BhSizer, bh_sizer, GTK_TYPE_BIN)
+
+static void bh_sizer_get_width(GtkWidget *widget, int *minimum, int *natural)
+{
+    *minimum = *natural = BH_SIZER(widget)->width;
+}
+
+static void bh_sizer_get_height(GtkWidget *widget, int *minimum, int *natural)
+{
+    *minimum = *natural = BH_SIZER(widget)->height;
+}
+
+static void bh_sizer_size_allocate(GtkWidget *widget, GtkAllocation *allocation)
+{
+    GtkWidget *child = gtk_bin_get_child(GTK_BIN(widget));
+
+    gtk_widget_set_allocation(widget, allocation);
+    if (!child || !gtk_widget_get_visible(child))
+        return;
+    gtk_widget_get_preferred_size(child, NULL, NULL); /* GTK wants to be asked first */
+    gtk_widget_size_allocate(child, allocation);
+}
+
+static void bh_sizer_class_init(BhSizerClass *class)
+{
+    GTK_WIDGET_CLASS(class)->get_preferred_width = bh_sizer_get_width;
+    GTK_WIDGET_CLASS(class)->get_preferred_height = bh_sizer_get_height;
+    GTK_WIDGET_CLASS(class)->size_allocate = bh_sizer_size_allocate;
+}
+
+static void bh_sizer_init(BhSizer *self)
+{
+}
+
+/* 0: all the room there is. */
+static void bh_sizer_set(BhSizer *self, int width, int height)
+{
+    GtkAlign align = width ? GTK_ALIGN_CENTER : GTK_ALIGN_FILL;
+
+    self->width = width;
+    self->height = height;
+    g_object_set(self, "halign", align, "valign", align, NULL);
+    gtk_widget_queue_resize(GTK_WIDGET(self));
+}
+
+/* --- the screen --- */
+
 struct _BhDisplayScreen {
     GtkBin parent_instance;
-    GtkWidget *scroller, *viewport;
+    GtkWidget *scroller;
+    BhSizer *sizer;
     SpiceDisplay *display;
     SpiceSession *session;
     SpiceChannel *channel; /* display channel 0, borrowed from session while it lives */
     int width, height;     /* of the guest's picture; 0 while there is none */
+    int surface_width, surface_height;
     gboolean fit, resize_guest;
     int zoom;
 };
@@ -45,25 +104,16 @@ int bh_display_zoom_step(int percent, int direction)
 
 static void update_layout(BhDisplayScreen *self)
 {
-    GtkWidget *widget = GTK_WIDGET(self->display);
     double scale = gtk_widget_get_scale_factor(GTK_WIDGET(self));
     GtkPolicyType policy = self->fit ? GTK_POLICY_EXTERNAL : GTK_POLICY_AUTOMATIC;
 
-    if (!widget)
-        return;
     gtk_scrolled_window_set_policy(GTK_SCROLLED_WINDOW(self->scroller), policy, policy);
-    if (self->fit) {
-        gtk_widget_set_size_request(widget, -1, -1);
-        gtk_widget_set_halign(widget, GTK_ALIGN_FILL);
-        gtk_widget_set_valign(widget, GTK_ALIGN_FILL);
-    } else {
-        gtk_widget_set_halign(widget, GTK_ALIGN_CENTER);
-        gtk_widget_set_valign(widget, GTK_ALIGN_CENTER);
-        gtk_widget_set_size_request(widget, round(self->width * self->zoom / 100.0 / scale),
-                                    round(self->height * self->zoom / 100.0 / scale));
-    }
-    g_object_set(self->display, "scaling", TRUE, "resize-guest", self->fit && self->resize_guest,
-                 "zoom-level", self->fit && self->resize_guest ? self->zoom : 100, NULL);
+    bh_sizer_set(self->sizer, self->fit ? 0 : round(self->width * self->zoom / 100.0 / scale),
+                 self->fit ? 0 : round(self->height * self->zoom / 100.0 / scale));
+    if (self->display)
+        g_object_set(self->display, "scaling", TRUE, "resize-guest",
+                     self->fit && self->resize_guest, "zoom-level",
+                     self->fit && self->resize_guest ? self->zoom : 100, NULL);
 }
 
 static void screen_changed(BhDisplayScreen *self)
@@ -72,33 +122,38 @@ static void screen_changed(BhDisplayScreen *self)
     g_signal_emit(self, signals[SIGNAL_CHANGED], 0);
 }
 
-/* The size of the first monitor, which may be a part of the surface. SpiceDisplay does not tell it.
- */
-static void read_size(SpiceChannel *channel, int *width, int *height)
+static void set_size(BhDisplayScreen *self, int width, int height)
 {
-    g_autoptr(GArray) monitors = NULL;
-
-    g_object_get(channel, "monitors", &monitors, "width", width, "height", height, NULL);
-    for (guint i = 0; monitors && i < monitors->len; i++) {
-        const SpiceDisplayMonitorConfig *monitor =
-            &g_array_index(monitors, SpiceDisplayMonitorConfig, i);
-        if (monitor->id == 0 && monitor->width > 0 && monitor->height > 0) {
-            *width = monitor->width;
-            *height = monitor->height;
-        }
-    }
-}
-
-static void on_channel_size(SpiceChannel *channel, GParamSpec *pspec, BhDisplayScreen *self)
-{
-    int width = 0, height = 0;
-
-    read_size(channel, &width, &height);
     if (width <= 0 || height <= 0 || (width == self->width && height == self->height))
         return;
     self->width = width;
     self->height = height;
     screen_changed(self);
+}
+
+/* SpiceDisplay does not tell the picture's size; its channel does: first the whole surface, ... */
+static void on_primary(SpiceChannel *channel, int format, int width, int height, int stride,
+                       int shmid, gpointer pixels, BhDisplayScreen *self)
+{
+    self->surface_width = width;
+    self->surface_height = height;
+    set_size(self, width, height);
+}
+
+/* ... then, from drivers that know monitors, the part of it that the first one shows. The property
+ * may still be of the surface before: what does not fit the present one is not believed. */
+static void on_monitors(SpiceChannel *channel, GParamSpec *pspec, BhDisplayScreen *self)
+{
+    g_autoptr(GArray) monitors = NULL;
+
+    g_object_get(channel, "monitors", &monitors, NULL);
+    for (guint i = 0; monitors && i < monitors->len; i++) {
+        const SpiceDisplayMonitorConfig *monitor =
+            &g_array_index(monitors, SpiceDisplayMonitorConfig, i);
+        if (monitor->id == 0 && monitor->x + monitor->width <= (guint)self->surface_width &&
+            monitor->y + monitor->height <= (guint)self->surface_height)
+            set_size(self, monitor->width, monitor->height);
+    }
 }
 
 static void on_display_gone(GtkWidget *display, BhDisplayScreen *self)
@@ -140,11 +195,9 @@ static void make_display(BhDisplayScreen *self)
 
     self->display = SPICE_DISPLAY(widget);
     bh_set_accessible_name(widget, _("Screen of the machine"));
-    gtk_widget_set_hexpand(widget, TRUE);
-    gtk_widget_set_vexpand(widget, TRUE);
     g_signal_connect_swapped(widget, "notify::ready", G_CALLBACK(screen_changed), self);
     g_signal_connect(widget, "destroy", G_CALLBACK(on_display_gone), self);
-    gtk_container_add(GTK_CONTAINER(self->viewport), widget);
+    gtk_container_add(GTK_CONTAINER(self->sizer), widget);
     gtk_widget_show(widget);
     g_signal_emit(self, signals[SIGNAL_DISPLAY], 0, widget);
     update_layout(self);
@@ -158,9 +211,8 @@ static void on_channel_new(SpiceSession *session, SpiceChannel *channel, BhDispl
     if (!SPICE_IS_DISPLAY_CHANNEL(channel) || id != 0 || self->channel)
         return;
     self->channel = channel;
-    g_signal_connect(channel, "notify::monitors", G_CALLBACK(on_channel_size), self);
-    g_signal_connect(channel, "notify::width", G_CALLBACK(on_channel_size), self);
-    g_signal_connect(channel, "notify::height", G_CALLBACK(on_channel_size), self);
+    g_signal_connect(channel, "display-primary-create", G_CALLBACK(on_primary), self);
+    g_signal_connect(channel, "notify::monitors", G_CALLBACK(on_monitors), self);
     make_display(self);
 }
 
@@ -220,11 +272,8 @@ static void bh_display_screen_init(BhDisplayScreen *self)
     self->zoom = 100;
     self->scroller = gtk_scrolled_window_new(NULL, NULL);
     gtk_style_context_add_class(gtk_widget_get_style_context(self->scroller), "bh-screen");
-    /* Its own viewport: the one that GtkScrolledWindow makes would be in the way of the next child.
-     */
-    self->viewport = gtk_viewport_new(NULL, NULL);
-    gtk_viewport_set_shadow_type(GTK_VIEWPORT(self->viewport), GTK_SHADOW_NONE);
-    gtk_container_add(GTK_CONTAINER(self->scroller), self->viewport);
+    self->sizer = g_object_new(BH_TYPE_SIZER, NULL);
+    gtk_container_add(GTK_CONTAINER(self->scroller), GTK_WIDGET(self->sizer));
     gtk_container_add(GTK_CONTAINER(self), self->scroller);
     gtk_widget_show_all(self->scroller);
     g_signal_connect(self, "notify::scale-factor", G_CALLBACK(update_layout), NULL);

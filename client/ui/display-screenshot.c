@@ -140,8 +140,9 @@ static void on_chosen(GtkNativeDialog *dialog, int response, gpointer data)
     g_autoptr(Shot) shot = data;
 
     if (response == GTK_RESPONSE_ACCEPT) {
-        shot->file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
-        g_file_replace_async(shot->file, NULL, FALSE, G_FILE_CREATE_NONE, G_PRIORITY_DEFAULT, NULL,
+        GFile *file = gtk_file_chooser_get_file(GTK_FILE_CHOOSER(dialog));
+        shot->file = file;
+        g_file_replace_async(file, NULL, FALSE, G_FILE_CREATE_NONE, G_PRIORITY_DEFAULT, NULL,
                              on_opened, g_steal_pointer(&shot));
     }
     g_object_unref(dialog);

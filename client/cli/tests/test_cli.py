@@ -37,8 +37,9 @@ def home(tmp_path, monkeypatch):
         path = tmp_path / name.lower()
         path.mkdir(mode=0o700)
         monkeypatch.setenv(name, str(path))
-    for name in ("DBUS_SESSION_BUS_ADDRESS", "LANGUAGE"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("GSETTINGS_BACKEND", "memory")
     return tmp_path
@@ -298,15 +299,18 @@ def test_interrupt_while_waiting():
     assert process.wait(10) == INTERRUPTED
 
 
-def on_terminal(arguments, answers=b"", quiet_after=None):
-    """Runs bulkheadctl on a terminal of its own: its exit code and what it showed."""
+def on_terminal(arguments, keys=b"", after=""):
+    """Runs bulkheadctl on a terminal of its own, presses the keys once it has shown the text of
+    after: its exit code and what it showed."""
     pid, fd = pty.fork()
     if pid == 0:
         os.execv(CTL, [CTL, *arguments])
-    os.write(fd, answers)
     shown = b""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
+        if keys and after.encode() in shown:
+            os.write(fd, keys)
+            keys = b""
         if not select.select([fd], [], [], 0.2)[0]:
             continue
         try:
@@ -362,6 +366,8 @@ def test_delete():
     assert "--yes" in ctl("delete", "Machine 1", uri=fake(), code=NOT_NOW).stderr
     code, shown = on_terminal(["-c", fake(), "delete", "Machine 1"], b"n\n")
     assert code == NOT_NOW and "[y/N]" in shown and "is deleted" not in shown
+    code, shown = on_terminal(["-c", fake(), "delete", "Machine 1"], b"\x03", after="[y/N]")
+    assert code == INTERRUPTED and "is deleted" not in shown
     code, shown = on_terminal(["-c", fake(), "delete", "Machine 1"], b"y\n")
     assert code == OK and "is deleted" in shown
 
@@ -504,6 +510,8 @@ def test_screenshot(tmp_path):
 def test_type():
     ctl("type", "Machine 1", "echo 'Hello, World!' | sort", "--enter", "--delay=0", uri=fake(running=1))
     ctl("type", "Machine 1", "--keys=ctrl-alt-F1", "-k", "super", uri=fake(running=1))
+    subprocess.run([CTL, "-c", fake(running=1), "type", "Machine 1", "-", "--delay=0"], check=True,
+                   input="two\nlines\n", text=True, timeout=60)
     ctl("type", "Machine 1", "x", uri=fake(), code=NOT_NOW)
     error = ctl("type", "Machine 1", "naïve ☃", uri=fake(running=1), code=FAILED).stderr
     assert "ï☃" in error and "Nothing was typed" in error
@@ -613,26 +621,36 @@ ID = "00000000-0000-4000-8000-000000000001"
 
 
 def test_view(tmp_path):
-    settings = tmp_path / "no-schemas"
-    settings.mkdir()
-    # Without --connect it is the app's own host, so the host is given by a wrapper of the settings:
-    # here the app is asked on the command line, as for any host that was named.
+    """A host that was named goes to the app on its command line, which one instance hands on."""
     program = tmp_path / "bin"
     program.mkdir()
+    shutil.copy(CTL, program / "bulkheadctl")
     app = program / "bulkhead"
     app.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > spawned\n')
     app.chmod(0o755)
-    result, _ = with_app(f'PATH="{program}:$PATH" "{CTL}" -c "{fake()}" view "Machine 1"')
+    result, _ = with_app(f'"{program}/bulkheadctl" -c "{fake()}" view "Machine 1"\n'
+                         'until [ -s spawned ]; do sleep 0.05; done')
     assert result.returncode == OK, result.stderr
-    deadline = time.monotonic() + 5
-    spawned = os.path.join(os.environ["HOME"], "spawned")
-    while not os.path.exists(spawned) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if os.path.exists(spawned):  # in a build tree the real app stands beside the program
-        assert open(spawned, encoding="utf-8").read().splitlines() == \
-            ["--connect", fake(), "--machine", ID]
+    with open(os.path.join(os.environ["HOME"], "spawned"), encoding="utf-8") as file:
+        assert file.read().splitlines() == ["--connect", fake(), "--machine", ID]
     ctl("view", "Machine 1", uri=fake(), code=FAILED)
     ctl("view", "Nobody", uri=fake(), code=NOT_FOUND)
+
+
+def test_view_of_the_default_host(tmp_path):
+    """Without --connect it is the host that the app is set to, and the app's action is used."""
+    if not shutil.which("glib-compile-schemas"):
+        pytest.skip("no glib-compile-schemas")
+    schemas = tmp_path / "schemas"
+    schemas.mkdir()
+    with open(f"{SOURCE}/data/org.bulkhead.Bulkhead.gschema.xml", encoding="utf-8") as file:
+        text = file.read()
+    (schemas / "org.bulkhead.Bulkhead.gschema.xml").write_text(
+        text.replace("qemu:///session", fake().replace("&", "&amp;")))
+    subprocess.run(["glib-compile-schemas", schemas], check=True)
+    result, asked = with_app(f'GSETTINGS_SCHEMA_DIR="{schemas}" "{CTL}" view "Machine 1"')
+    assert result.returncode == OK, result.stderr
+    assert asked == [f"open-machine '{ID}'"]
 
 
 def redirect_only(usb_file):

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include <gio/gunixsocketaddress.h>
-#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 
 struct _BhFakeControl {

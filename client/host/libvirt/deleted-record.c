@@ -254,6 +254,17 @@ static gboolean undefine_for_good(virConnectPtr conn, const BhDeletedRecord *rec
     return FALSE;
 }
 
+/* Unless another machine has the name, and so the log, by now. */
+static void remove_log(virConnectPtr conn, const BhDeletedRecord *record)
+{
+    g_autoptr(BhDomain) domain = bh_domain_parse(record->xml, NULL);
+    g_autoptr(virDomain) other = domain ? virDomainLookupByName(conn, domain->name) : NULL;
+
+    if (domain && !other)
+        bh_libvirt_log_remove(conn, domain->name);
+    virResetLastError();
+}
+
 gboolean bh_deleted_record_purge(BhLibvirtHost *host, virConnectPtr conn, BhDeletedRecord *record,
                                  GError **error)
 {
@@ -273,6 +284,7 @@ gboolean bh_deleted_record_purge(BhLibvirtHost *host, virConnectPtr conn, BhDele
         return FALSE;
     for (guint i = 0; i < record->disks->len; i++)
         remove_disk(record->disks->pdata[i], folder);
+    remove_log(conn, record);
     bh_deleted_record_drop(host, record->uuid);
     return TRUE;
 }

@@ -289,9 +289,13 @@ char *bh_domain_set_kvm(const char *xml, gboolean kvm, GError **error)
     if (!doc)
         return NULL;
     xmlNode *vcpu = bh_xml_child(root, "vcpu");
-    g_autofree char *max_cpus = bh_xml_text(vcpu);
-    g_autofree char *cpu =
-        bh_part_cpu(kvm, max_cpus ? (guint)g_ascii_strtoull(max_cpus, NULL, 10) : 1);
+    xmlNode *libosinfo =
+        bh_xml_child_ns(bh_xml_child(root, "metadata"), "libosinfo", OSINFO_XML_NAMESPACE);
+    g_autofree char *os_id =
+        bh_xml_attr(bh_xml_child_ns(libosinfo, "os", OSINFO_XML_NAMESPACE), "id");
+    g_autofree char *text = bh_xml_text(vcpu);
+    guint max_cpus = text ? (guint)g_ascii_strtoull(text, NULL, 10) : 1;
+    g_autofree char *cpu = bh_part_cpu(kvm, MAX(max_cpus, 1), os_id);
     bh_xml_set(root, "type", kvm ? "kvm" : "qemu");
     bh_xml_remove(bh_xml_child(root, "cpu"));
     bh_xml_add_fragment(root, cpu);

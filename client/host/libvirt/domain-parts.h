@@ -11,7 +11,7 @@
 #define BH_PART_AUDIO_SPICE "<audio id='1' type='spice'/>"
 #define BH_PART_AUDIO_NONE "<audio id='1' type='none'/>"
 
-char *bh_part_cpu(gboolean kvm, guint max_cpus);
+char *bh_part_cpu(gboolean kvm, guint max_cpus, const char *os_id);          /* os_id: or NULL */
 char *bh_part_cdrom(const char *target, const char *path, guint boot_order); /* order 0: none */
 char *bh_part_video(BhVideo video);
 char *bh_part_nic(BhNic nic, const char *network);

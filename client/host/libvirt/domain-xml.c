@@ -88,7 +88,7 @@ static void append_identity(GString *xml, const BhMachineSpec *spec, const BhDom
            "<memory unit='MiB'>%u</memory><currentMemory unit='MiB'>%u</currentMemory>"
            "<vcpu current='%u'>%u</vcpu>",
            spec->memory_mib, spec->memory_mib, spec->cpus, max_cpus);
-    g_autofree char *cpu = bh_part_cpu(plan->kvm, max_cpus);
+    g_autofree char *cpu = bh_part_cpu(plan->kvm, max_cpus, spec->os_id);
     g_string_append(xml, cpu);
 }
 

@@ -125,7 +125,9 @@ BhConnected *bh_libvirt_connect(BhLibvirtHost *host, guint generation, GError **
     self->caps = read_caps(host, self->conn, error);
     if (!self->caps || !read_domains(self, error))
         return NULL;
-    if (bh_libvirt_host_is_local(host))
+    if (bh_libvirt_host_is_local(host)) {
+        bh_creation_sweep(host, self->conn);
         bh_deleted_records_read(host, self->conn, self->deleted);
+    }
     return g_steal_pointer(&self);
 }

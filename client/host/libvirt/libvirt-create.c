@@ -11,6 +11,7 @@
 #include <bulkhead/image.h>
 #include <bulkhead/os.h>
 #include <glib/gi18n-lib.h>
+#include <glib/gstdio.h>
 
 #include "../image-private.h"
 #include "domain-xml.h"
@@ -26,6 +27,7 @@ typedef struct {
     BhDomainPlan plan; /* borrows from below */
     char *uuid, *domain_name, *nvram, *disk_path, *disk_format;
     gboolean disk_made;
+    BhCreationMark mark; /* while there is a disk and no definition yet */
     BhSnapshot *snapshot;
 } Creation;
 
@@ -33,6 +35,7 @@ static void creation_free(gpointer data)
 {
     Creation *self = data;
     g_object_unref(self->host);
+    bh_creation_mark_clear(&self->mark);
     bh_machine_spec_free(self->spec);
     g_clear_object(&self->job);
     g_clear_object(&self->task);
@@ -99,8 +102,9 @@ static gboolean check_file(const char *path, GError **error)
 static char *disk_file(const char *name, const char *uuid)
 {
     GString *file = g_string_new(NULL);
+    g_autofree char *ascii = g_str_to_ascii(name, "C");
 
-    for (const char *p = name; *p && file->len < DISK_NAME_MAX; p++)
+    for (const char *p = ascii; *p && file->len < DISK_NAME_MAX; p++)
         if (g_ascii_isalnum(*p))
             g_string_append_c(file, g_ascii_tolower(*p));
         else if (file->len && file->str[file->len - 1] != '-')
@@ -109,6 +113,32 @@ static char *disk_file(const char *name, const char *uuid)
         g_string_append_c(file, '-');
     g_string_append_printf(file, "%s.qcow2", uuid);
     return g_string_free(file, FALSE);
+}
+
+/* The QEMU of the system's libvirt is another user, who must be able to pass through every folder
+ * on the way. A home usually does not let others in. */
+static gboolean check_reachable(const Creation *self, const char *folder, GError **error)
+{
+    g_autofree char *path = g_strdup(folder);
+    GStatBuf info;
+
+    if (bh_libvirt_host_is_session(self->host))
+        return TRUE;
+    while (g_stat(path, &info) == 0 && info.st_mode & S_IXOTH) {
+        char *parent = g_path_get_dirname(path);
+        gboolean top = g_str_equal(parent, path);
+        g_free(path);
+        path = parent;
+        if (top)
+            return TRUE;
+    }
+    g_propagate_error(
+        error, bh_error_new(BH_ERROR_PERMISSION,
+                            _("Use qemu:///session, or run “chmod o+x” on that folder."), folder,
+                            _("The system's QEMU could not reach a disk in your home: the "
+                              "folder %s is closed to others."),
+                            path));
+    return FALSE;
 }
 
 static gboolean plan_disk(Creation *self, BhWork *work, GError **error)
@@ -130,13 +160,13 @@ static gboolean plan_disk(Creation *self, BhWork *work, GError **error)
         return TRUE;
     }
     g_autofree char *folder = bh_libvirt_folder(self->host, "disks", error);
-    if (!folder)
+    if (!folder || !check_reachable(self, folder, error))
         return FALSE;
     g_autofree char *file = disk_file(spec->name, self->uuid);
     self->disk_path = g_build_filename(folder, file, NULL);
     self->disk_format = g_strdup("qcow2");
     self->plan.disk_managed = TRUE;
-    return TRUE;
+    return bh_creation_mark_set(&self->mark, self->host, self->uuid, self->disk_path, error);
 }
 
 void bh_libvirt_resolve(BhMachineSpec *spec, const BhHostCaps *caps)

@@ -136,7 +136,7 @@ char *bh_libvirt_folder(BhLibvirtHost *host, const char *what, GError **error)
 {
     g_autofree char *path = folder_path(host, what);
 
-    if (g_mkdir_with_parents(path, 0700) == 0)
+    if (g_mkdir_with_parents(path, g_str_equal(path, SYSTEM_IMAGES) ? 0711 : 0700) == 0)
         return g_steal_pointer(&path);
     int code = errno;
     g_propagate_error(

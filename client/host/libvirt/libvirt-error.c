@@ -40,6 +40,12 @@ static const struct {
     {"Could not access KVM kernel module", BH_ERROR_PERMISSION,
      N_("Hardware acceleration (/dev/kvm) may not be used."),
      N_("Add yourself to the group “kvm” and log in again.")},
+    {"'/sys/bus/usb/devices'", BH_ERROR_NOT_FOUND, N_("This computer has no USB."), NULL},
+    {"Did not find USB device", BH_ERROR_NOT_FOUND, N_("It is no longer there."),
+     N_("Plug it in again.")},
+    {"failed to open host usb device", BH_ERROR_PERMISSION,
+     N_("You may not use it: its device node cannot be opened."),
+     N_("Give yourself the right to it with a udev rule.")},
     {"No such file or directory", BH_ERROR_NOT_FOUND, N_("A file it needs is missing."),
      N_("Put the file back, or remove it from the machine (for a CD: eject it).")},
     {"Cannot access storage file", BH_ERROR_NOT_FOUND,
@@ -115,8 +121,8 @@ void bh_libvirt_set_error(GError **error, const char *what)
     }
     for (gsize i = 0; i < G_N_ELEMENTS(causes); i++)
         if (strstr(text, causes[i].words)) {
-            *error = bh_error_new(causes[i].code, _(causes[i].hint), text, "%s %s", what,
-                                  _(causes[i].why));
+            *error = bh_error_new(causes[i].code, causes[i].hint ? _(causes[i].hint) : NULL, text,
+                                  "%s %s", what, _(causes[i].why));
             return;
         }
     g_autofree char *first_line = g_strndup(text, strcspn(text, "\n"));
@@ -126,11 +132,18 @@ void bh_libvirt_set_error(GError **error, const char *what)
 
 void bh_libvirt_add_detail(GError **error, const char *text)
 {
-    if (!error || !*error || !text || !*text)
+    const char *detail = error && *error ? bh_error_get_detail(*error) : NULL;
+    g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
+
+    if (!error || !*error)
         return;
-    const char *detail = bh_error_get_detail(*error);
-    g_autofree char *both = detail ? g_strconcat(detail, "\n", text, NULL) : g_strdup(text);
+    GString *both = g_string_new(detail);
+    for (guint i = 0; lines[i]; i++) /* libvirt quotes QEMU: not twice */
+        if (*lines[i] && !strstr(both->str, lines[i]))
+            g_string_append_printf(both, "%s%s", both->len ? "\n" : "", lines[i]);
     GError *old = *error;
-    *error = bh_error_new((BhErrorCode)old->code, bh_error_get_hint(old), both, "%s", old->message);
+    *error =
+        bh_error_new((BhErrorCode)old->code, bh_error_get_hint(old), both->str, "%s", old->message);
+    g_string_free(both, TRUE);
     g_error_free(old);
 }

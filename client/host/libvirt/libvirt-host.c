@@ -85,10 +85,16 @@ BhLibvirtMachine *bh_libvirt_host_take_snapshot(BhLibvirtHost *self, BhSnapshot 
     return new_machine; /* the host holds it */
 }
 
+typedef struct {
+    BhLibvirtHost *host; /* owned; dropped on the main thread */
+    char uuid[VIR_UUID_STRING_BUFLEN];
+} Refresh;
+
 static void refresh_on_worker(GTask *task, gpointer source, gpointer data, GCancellable *none)
 {
-    virConnectPtr conn = bh_libvirt_host_ref_connection(source);
-    virDomainPtr domain = conn ? virDomainLookupByUUIDString(conn, data) : NULL;
+    Refresh *refresh = data;
+    virConnectPtr conn = bh_libvirt_host_ref_connection(refresh->host);
+    virDomainPtr domain = conn ? virDomainLookupByUUIDString(conn, refresh->uuid) : NULL;
     const virError *why = virGetLastError();
     BhSnapshot *snapshot = NULL;
 
@@ -98,7 +104,7 @@ static void refresh_on_worker(GTask *task, gpointer source, gpointer data, GCanc
     } else if (conn && why && why->code == VIR_ERR_NO_DOMAIN) {
         snapshot = g_new0(BhSnapshot, 1);
         snapshot->gone = TRUE;
-        g_strlcpy(snapshot->uuid, data, sizeof snapshot->uuid);
+        g_strlcpy(snapshot->uuid, refresh->uuid, sizeof snapshot->uuid);
     }
     if (conn)
         virConnectClose(conn);
@@ -107,16 +113,17 @@ static void refresh_on_worker(GTask *task, gpointer source, gpointer data, GCanc
 
 static void refresh_done(GObject *source, GAsyncResult *result, gpointer data)
 {
-    BhLibvirtHost *self = BH_LIBVIRT_HOST(source);
-    const char *uuid = g_task_get_task_data(G_TASK(result));
+    Refresh *refresh = g_task_get_task_data(G_TASK(result));
+    g_autoptr(BhLibvirtHost) self = refresh->host;
     BhSnapshot *snapshot = g_task_propagate_pointer(G_TASK(result), NULL);
-    gboolean again = GPOINTER_TO_INT(g_hash_table_lookup(self->refreshing, uuid));
+    gboolean again = GPOINTER_TO_INT(g_hash_table_lookup(self->refreshing, refresh->uuid));
 
     if (snapshot)
         bh_libvirt_host_take_snapshot(self, snapshot);
-    g_hash_table_remove(self->refreshing, uuid);
+    g_hash_table_remove(self->refreshing, refresh->uuid);
     if (again)
-        bh_libvirt_host_refresh(self, uuid);
+        bh_libvirt_host_refresh(self, refresh->uuid);
+    g_free(refresh);
 }
 
 /* One read at a time per machine; a change meanwhile has it read once more, however many came. */
@@ -129,8 +136,11 @@ void bh_libvirt_host_refresh(BhLibvirtHost *self, const char *uuid)
         return;
     }
     g_hash_table_insert(self->refreshing, g_strdup(uuid), GINT_TO_POINTER(FALSE));
-    g_autoptr(GTask) task = g_task_new(self, NULL, refresh_done, NULL);
-    g_task_set_task_data(task, g_strdup(uuid), g_free);
+    Refresh *refresh = g_new0(Refresh, 1);
+    refresh->host = g_object_ref(self);
+    g_strlcpy(refresh->uuid, uuid, sizeof refresh->uuid);
+    g_autoptr(GTask) task = g_task_new(NULL, NULL, refresh_done, NULL);
+    g_task_set_task_data(task, refresh, NULL);
     g_task_run_in_thread(task, refresh_on_worker);
 }
 
@@ -190,10 +200,31 @@ static void adopt(BhLibvirtHost *self, BhConnected *connected)
     bh_libvirt_host_probe_accel(self);
 }
 
+typedef struct {
+    BhLibvirtHost *host; /* owned */
+    guint generation;
+} Attempt;
+
+static gboolean attempt_free_on_main(gpointer data)
+{
+    Attempt *attempt = data;
+
+    g_object_unref(attempt->host);
+    g_free(attempt);
+    return G_SOURCE_REMOVE;
+}
+
+/* Of an attempt that was cancelled, the worker holds the last reference. */
+static void attempt_free(gpointer attempt)
+{
+    g_idle_add_full(G_PRIORITY_DEFAULT, attempt_free_on_main, attempt, NULL);
+}
+
 static void connect_on_worker(GTask *inner, gpointer source, gpointer data, GCancellable *unused)
 {
+    Attempt *attempt = data;
     GError *error = NULL;
-    BhConnected *connected = bh_libvirt_connect(source, GPOINTER_TO_UINT(data), &error);
+    BhConnected *connected = bh_libvirt_connect(attempt->host, attempt->generation, &error);
 
     if (connected)
         g_task_return_pointer(inner, connected, (GDestroyNotify)bh_connected_free);
@@ -205,16 +236,24 @@ static void connect_on_worker(GTask *inner, gpointer source, gpointer data, GCan
 static void connect_start(BhLibvirtHost *self, GCancellable *cancellable,
                           GAsyncReadyCallback callback, gpointer data)
 {
-    g_autoptr(GTask) inner = g_task_new(self, cancellable, callback, data);
+    g_autoptr(GTask) inner = g_task_new(NULL, cancellable, callback, data);
+    Attempt *attempt = g_new0(Attempt, 1);
 
-    g_task_set_task_data(inner, GUINT_TO_POINTER(++self->generation), NULL);
+    attempt->host = g_object_ref(self);
+    attempt->generation = ++self->generation;
+    g_task_set_task_data(inner, attempt, attempt_free);
     g_task_set_return_on_cancel(inner, TRUE);
     g_task_run_in_thread(inner, connect_on_worker);
 }
 
+static Attempt *attempt_of(GAsyncResult *result)
+{
+    return g_task_get_task_data(G_TASK(result));
+}
+
 static void open_done(GObject *source, GAsyncResult *result, gpointer data)
 {
-    BhLibvirtHost *self = BH_LIBVIRT_HOST(source);
+    BhLibvirtHost *self = attempt_of(result)->host;
     g_autoptr(GTask) task = data;
     GError *error = NULL;
     g_autoptr(BhConnected) connected = g_task_propagate_pointer(G_TASK(result), &error);
@@ -248,8 +287,8 @@ static void bh_libvirt_host_open(BhHost *host, GTask *task)
 
 static void reconnect_done(GObject *source, GAsyncResult *result, gpointer data)
 {
-    BhLibvirtHost *self = BH_LIBVIRT_HOST(source);
-    guint generation = GPOINTER_TO_UINT(g_task_get_task_data(G_TASK(result)));
+    BhLibvirtHost *self = attempt_of(result)->host;
+    guint generation = attempt_of(result)->generation;
     g_autoptr(GError) error = NULL;
     g_autoptr(BhConnected) connected = g_task_propagate_pointer(G_TASK(result), &error);
 

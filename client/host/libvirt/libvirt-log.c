@@ -16,7 +16,7 @@ static char *log_path(virConnectPtr conn, const char *domain_name)
 {
     g_autofree char *file = g_strconcat(domain_name, ".log", NULL);
 
-    if (strchr(domain_name, '/'))
+    if (strchr(domain_name, '/') || !bh_libvirt_is_here(conn))
         return NULL;
     if (bh_libvirt_is_session(conn))
         return g_build_filename(g_get_user_cache_dir(), "libvirt", "qemu", "log", file, NULL);
@@ -79,6 +79,18 @@ char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lin
     for (guint i = kept->len > lines ? kept->len - lines : 0; i < kept->len; i++)
         g_string_append_printf(tail, "%s\n", (char *)kept->pdata[i]);
     return g_strchomp(g_string_free(tail, FALSE));
+}
+
+void bh_libvirt_log_remove(virConnectPtr conn, const char *domain_name)
+{
+    g_autofree char *path = log_path(conn, domain_name);
+    g_autofree char *swtpm_name = g_strconcat(domain_name, "-swtpm", NULL);
+    g_autofree char *swtpm_path = log_path(conn, swtpm_name);
+
+    if (path && swtpm_path) {
+        unlink(path);
+        unlink(swtpm_path);
+    }
 }
 
 static gboolean read_log(BhWork *work, GError **error)

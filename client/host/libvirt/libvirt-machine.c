@@ -19,6 +19,7 @@ struct _BhLibvirtMachine {
     BhSnapshot *last;
     BhState doing;
     gboolean was_active, crashed, asked_off;
+    gboolean our_reset;    /* the next reboot is one we made */
     gboolean own_shutdown; /* it went off without anybody here asking */
     char *crash_log;
     guint stopping_source;
@@ -74,6 +75,8 @@ static BhState active_state(const BhLibvirtMachine *self, const char **detail)
     case VIR_DOMAIN_PAUSED:
         if (last->reason == VIR_DOMAIN_PAUSED_STARTING_UP)
             return BH_STATE_STARTING;
+        if (last->reason == VIR_DOMAIN_PAUSED_SAVE)
+            return BH_STATE_SAVING;
         if (last->reason == VIR_DOMAIN_PAUSED_SHUTTING_DOWN)
             return BH_STATE_STOPPING;
         if (last->reason == VIR_DOMAIN_PAUSED_IOERROR)
@@ -245,6 +248,8 @@ void bh_libvirt_machine_apply_snapshot(BhLibvirtMachine *self, BhSnapshot *taken
         self->crash_log = g_strdup(self->last->log);
     }
     self->was_active = self->last->active;
+    if (!self->last->active)
+        self->our_reset = FALSE;
     if (!self->last->active && self->doing == BH_STATE_STOPPING)
         self->doing = BH_STATE_OFF;
     g_object_freeze_notify(G_OBJECT(self));
@@ -297,12 +302,20 @@ void bh_libvirt_machine_removal_failed(BhLibvirtMachine *self)
     g_signal_emit(self, removal_failed, 0);
 }
 
+void bh_libvirt_machine_expect_reset(BhLibvirtMachine *self)
+{
+    self->our_reset = TRUE;
+}
+
 void bh_libvirt_machine_rebooted(BhLibvirtMachine *self)
 {
+    gboolean ours = self->our_reset;
+
+    self->our_reset = FALSE;
     log_event(self, BH_SEVERITY_INFO, NULL, _("“%s” rebooted."));
     if (self->doing == BH_STATE_STOPPING)
         bh_libvirt_machine_set_doing(self, BH_STATE_OFF);
-    if (self->last->config->installing)
+    if (self->last->config->installing && !ours)
         bh_libvirt_machine_end_install(self, TRUE);
 }
 

@@ -102,6 +102,8 @@ void bh_libvirt_machine_set_doing(BhLibvirtMachine *self, BhState doing);
 BhState bh_libvirt_machine_get_doing(BhLibvirtMachine *self);
 /* Whether its going off is what somebody here asked for: else it is news, or a crash. */
 void bh_libvirt_machine_set_asked_off(BhLibvirtMachine *self, gboolean asked);
+/* The next reboot is ours: the guest did not do it. */
+void bh_libvirt_machine_expect_reset(BhLibvirtMachine *self);
 /* From events: the guest rebooted; it refused to let go of a device (signal "removal-failed"). */
 void bh_libvirt_machine_rebooted(BhLibvirtMachine *self);
 void bh_libvirt_machine_removal_failed(BhLibvirtMachine *self);
@@ -129,6 +131,18 @@ void bh_libvirt_set_error(GError **error, const char *what);
 gboolean bh_libvirt_error_is_disconnect(void); /* about the last error */
 /* Appends to the error's detail: QEMU's own words often tell more than libvirt's. */
 void bh_libvirt_add_detail(GError **error, const char *text);
+
+/* libvirt-debris.c; workers. A mark that a machine is being made, so that what it has made so far
+ * is removed when the program dies. The mark is locked while its maker lives. */
+typedef struct {
+    int fd;
+    char *path;
+} BhCreationMark;
+gboolean bh_creation_mark_set(BhCreationMark *mark, BhLibvirtHost *host, const char *uuid,
+                              const char *disk_path, GError **error);
+void bh_creation_mark_clear(BhCreationMark *mark);
+/* Removes the disks of machines whose making was cut off. */
+void bh_creation_sweep(BhLibvirtHost *host, virConnectPtr conn);
 
 /* libvirt-define.c; workers. */
 /* Defines; NULL with an error. what as above. */
@@ -158,9 +172,13 @@ char *bh_libvirt_save_path(virConnectPtr conn, const char *domain_name);
 /* Looks whether libvirt could read the saved memory; it would silently throw a damaged file away
  * and start afresh. FALSE with BH_ERROR_INVALID. */
 gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error);
+/* By its address: a user's session; this computer (so that its files are ours to look at). */
 gboolean bh_libvirt_is_session(virConnectPtr conn);
+gboolean bh_libvirt_is_here(virConnectPtr conn);
 
-/* libvirt-log.c; worker. The last lines of QEMU's log, "" when there is none or it is not ours;
+/* libvirt-log.c; workers. What a removed machine leaves in the log folder. */
+void bh_libvirt_log_remove(virConnectPtr conn, const char *domain_name);
+/* The last lines of QEMU's log, "" when there is none or it is not ours;
  * last_run: only what QEMU itself said since its last start. */
 char *bh_libvirt_log_tail(virConnectPtr conn, const char *domain_name, guint lines,
                           gboolean last_run);

@@ -20,6 +20,16 @@ gboolean bh_libvirt_is_session(virConnectPtr conn)
     return session;
 }
 
+gboolean bh_libvirt_is_here(virConnectPtr conn)
+{
+    char *uri = virConnectGetURI(conn);
+    const char *server = uri ? strstr(uri, "://") : NULL;
+    gboolean here = server && server[strlen("://")] == '/';
+
+    free(uri);
+    return here;
+}
+
 char *bh_libvirt_save_path(virConnectPtr conn, const char *domain_name)
 {
     g_autofree char *file = g_strconcat(domain_name, ".save", NULL);
@@ -31,13 +41,14 @@ char *bh_libvirt_save_path(virConnectPtr conn, const char *domain_name)
 
 gboolean bh_libvirt_is_saved(virDomainPtr domain)
 {
+    virConnectPtr conn = virDomainGetConnect(domain);
     g_autofree char *path = NULL;
 
     if (virDomainHasManagedSaveImage(domain, 0) == 1)
         return TRUE;
     /* Of another computer's, or of the system's seen by a user, only libvirt can tell. */
-    path = bh_libvirt_save_path(virDomainGetConnect(domain), virDomainGetName(domain));
-    return bh_libvirt_is_session(virDomainGetConnect(domain)) && access(path, F_OK) == 0;
+    path = bh_libvirt_save_path(conn, virDomainGetName(domain));
+    return bh_libvirt_is_here(conn) && access(path, F_OK) == 0;
 }
 
 gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error)
@@ -45,7 +56,7 @@ gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error)
     g_autofree char *path =
         bh_libvirt_save_path(virDomainGetConnect(domain), virDomainGetName(domain));
     char magic[sizeof MAGIC] = "";
-    FILE *file = fopen(path, "re");
+    FILE *file = bh_libvirt_is_here(virDomainGetConnect(domain)) ? fopen(path, "re") : NULL;
     gboolean readable = file != NULL;
 
     if (!readable)

@@ -285,6 +285,8 @@ void bh_libvirt_machine_act(BhMachine *machine, BhVerb verb, BhJob *job, GTask *
         done = asked_off_done;
     if (verbs[verb].asks_off || verb == BH_VERB_START)
         bh_libvirt_machine_set_asked_off(self, verbs[verb].asks_off);
+    if (verb == BH_VERB_RESET)
+        bh_libvirt_machine_expect_reset(self);
     if (verbs[verb].doing != BH_STATE_OFF)
         bh_libvirt_machine_set_doing(self, verbs[verb].doing);
     bh_work_start(host, self, job, task, verbs[verb].run, done, NULL, NULL);

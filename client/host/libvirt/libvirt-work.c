@@ -63,15 +63,11 @@ BhSnapshot *bh_snapshot_read(virDomainPtr domain)
     return g_steal_pointer(&self);
 }
 
-static void work_free(gpointer data)
+/* On the main thread: these may be the last references to objects that live there. */
+static void work_free(BhWork *work)
 {
-    BhWork *work = data;
     if (work->data_free && work->data)
         work->data_free(work->data);
-    if (work->domain)
-        virDomainFree(work->domain);
-    if (work->conn)
-        virConnectClose(work->conn);
     bh_snapshot_free(work->snapshot);
     g_clear_object(&work->job);
     g_clear_object(&work->cancellable);
@@ -134,12 +130,10 @@ static void on_main(GObject *source, GAsyncResult *result, gpointer data)
     GError *error = NULL;
 
     g_task_propagate_boolean(G_TASK(result), &error);
-    if (work->snapshot) {
-        BhLibvirtMachine *machine =
-            bh_libvirt_host_take_snapshot(work->host, g_steal_pointer(&work->snapshot));
-        (void)machine;
-    }
+    if (work->snapshot)
+        bh_libvirt_host_take_snapshot(work->host, g_steal_pointer(&work->snapshot));
     (work->done ? work->done : default_done)(work, error);
+    work_free(work);
 }
 
 void bh_work_start(BhLibvirtHost *host, BhLibvirtMachine *machine, BhJob *job, GTask *task,
@@ -159,8 +153,9 @@ void bh_work_start(BhLibvirtHost *host, BhLibvirtMachine *machine, BhJob *job, G
     work->data_free = data_free;
     if (machine)
         g_strlcpy(work->uuid, bh_machine_get_id(BH_MACHINE(machine)), sizeof work->uuid);
-    /* No cancellable on the inner task: a worker that is under way ends by itself. */
-    g_autoptr(GTask) inner = g_task_new(host, NULL, on_main, NULL);
-    g_task_set_task_data(inner, work, work_free);
+    /* No cancellable on the inner task: a worker that is under way ends by itself. No source and no
+     * destroy function either: a GTask's last reference may be dropped on the worker. */
+    g_autoptr(GTask) inner = g_task_new(NULL, NULL, on_main, NULL);
+    g_task_set_task_data(inner, work, NULL);
     g_task_run_in_thread(inner, on_worker);
 }

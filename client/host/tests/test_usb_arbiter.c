@@ -275,6 +275,16 @@ static void test_replug(Desk *desk, gconstpointer data)
     AWAIT(stick(desk) && bh_usb_device_get_address(stick(desk)).address == 10);
     AWAIT(owner(desk) == desk->a && !bh_usb_arbiter_is_busy(desk->arbiter, stick(desk)));
     AWAIT(listed(desk->a) == 1);
+    /* Back before the stale entry is gone. */
+    for (guint i = 11; i < 15; i++) {
+        bed_unplug(&desk->bed, desk->path);
+        await_ms(i % 2 ? 5 : 45);
+        plug_at(desk, "1-7", i);
+        AWAIT(stick(desk) && bh_usb_device_get_address(stick(desk)).address == i);
+        bh_usb_arbiter_track(desk->arbiter, STICK)->automatic = 0;
+        AWAIT(owner(desk) == desk->a && !bh_usb_arbiter_is_busy(desk->arbiter, stick(desk)));
+        AWAIT(listed(desk->a) == 1);
+    }
     g_assert_cmpuint(desk->failed, ==, 0);
 }
 
@@ -303,6 +313,38 @@ static void test_behind_its_back(Desk *desk, gconstpointer data)
     await_ms(500);
     g_assert_null(owner(desk));
     unplug(desk); /* until it is plugged in again */
+    plug(desk);
+    AWAIT(owner(desk) == desk->a);
+}
+
+/* Attached by another program: brought back like any other. */
+static void test_adopted(Desk *desk, gconstpointer data)
+{
+    GAsyncResult *result = NULL;
+    plug(desk);
+    BhUsbAddress address = bh_usb_device_get_address(stick(desk));
+    bh_machine_usb_attach_async(desk->b, &address, NULL, await_callback, &result);
+    g_assert_true(bh_machine_usb_attach_finish(desk->b, await_result(&result), NULL));
+    g_object_unref(result);
+    AWAIT(owner(desk) == desk->b);
+    unplug(desk);
+    plug_at(desk, "1-5", 12);
+    AWAIT(owner(desk) == desk->b);
+    detach(desk);
+    await_ms(300);
+    g_assert_null(owner(desk));
+}
+
+static void test_passive(Desk *desk, gconstpointer data)
+{
+    bh_usb_arbiter_set_automatic(desk->arbiter, FALSE);
+    set_rule(desk, desk->a, BH_USB_RULE_ALWAYS);
+    plug(desk);
+    await_ms(200);
+    g_assert_null(owner(desk));
+    attach_expect(desk, desk->a, FALSE, -1); /* what it is told, it does */
+    bh_usb_arbiter_set_automatic(desk->arbiter, TRUE);
+    unplug(desk);
     plug(desk);
     AWAIT(owner(desk) == desk->a);
 }
@@ -417,7 +459,7 @@ static void test_reset_loop(Desk *desk, gconstpointer data)
         unplug(desk);
     }
     g_assert_cmpuint(desk->failed, ==, 1);
-    g_assert_cmpuint(rounds, <, 10);
+    g_assert_cmpuint(rounds, <, 12);
 }
 
 static void test_left_behind(Desk *desk, gconstpointer data)
@@ -583,6 +625,8 @@ int main(int argc, char **argv)
     ADD("/usb/arbiter/replug", NULL, test_replug);
     ADD("/usb/arbiter/restart", NULL, test_restart);
     ADD("/usb/arbiter/behind-its-back", NULL, test_behind_its_back);
+    ADD("/usb/arbiter/adopted", NULL, test_adopted);
+    ADD("/usb/arbiter/passive", NULL, test_passive);
     ADD("/usb/arbiter/always", NULL, test_always);
     ADD("/usb/arbiter/never", NULL, test_never);
     ADD("/usb/arbiter/ask", NULL, test_ask);

@@ -75,7 +75,7 @@ def text_of(node):
 class App:
     """One process of the app. Use as a context manager, or stop() it."""
 
-    def __init__(self, tmp_path, *arguments, home=None, env=None):
+    def __init__(self, tmp_path, *arguments, home=None, env=None, prefix=()):
         self.tmp = Path(tmp_path)
         self.stall_log = self.tmp / "stalls"
         self.home = Path(home) if home else self.tmp / "home"
@@ -91,7 +91,8 @@ class App:
         environment.update(env or {})
         self.stderr = self.tmp / "stderr"
         with open(self.stderr, "ab") as stderr:
-            self.process = subprocess.Popen([BUILD / "client/ui/bulkhead", *map(str, arguments)],
+            self.program = BUILD / "client/ui/bulkhead"
+            self.process = subprocess.Popen([*prefix, self.program, *map(str, arguments)],
                                             env=environment, stderr=stderr)
         self.environment = environment
         self.stopped = False

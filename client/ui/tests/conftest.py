@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from atspi_driver import BUILD, App, Control, wait_for  # noqa: E402
+from real_app import demo_desktop, moving, moving_image, real  # noqa: E402,F401
 
 ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", tempfile.gettempdir()))
 

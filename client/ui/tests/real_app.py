@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from atspi_driver import App, matches, wait_for
-from guest import URI, Guest, ctl, state
+from atspi_driver import App, wait_for
+from guest import URI, Guest, ctl
 
 TOP = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(TOP / "client/demo"))
@@ -45,6 +45,22 @@ def share(picture, colour, near=4):
     return found / total
 
 
+def screen(keep=None):
+    """The whole screen, as demo_screen.load gives pictures. Not by ImageMagick's import: that grabs
+    the X server, and the app would stall for as long as import waits for a CPU."""
+    import gi
+    gi.require_version("Gdk", "3.0")
+    from gi.repository import Gdk
+    display = Gdk.Display.get_default() or Gdk.Display.open(os.environ["DISPLAY"])
+    root = display.get_default_screen().get_root_window()
+    picture = Gdk.pixbuf_get_from_window(root, 0, 0, root.get_width(), root.get_height())
+    if keep:
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        picture.savev(str(ARTIFACTS / keep), "png", [], [])
+    return (picture.get_width(), picture.get_height(), picture.get_rowstride(),
+            picture.get_n_channels(), picture.get_pixels())
+
+
 class RealApp(App):
     """The app on the session's libvirt; its messages of all its starts are in one file."""
 
@@ -65,14 +81,18 @@ class RealApp(App):
         subprocess.run(["xdotool", "search", "--sync", "--onlyvisible", "--name", title,
                         "windowactivate", "--sync"], check=True, env=self.environment, timeout=30)
 
-    def screen(self, name="screen.png"):
-        path = ARTIFACTS / name
-        subprocess.run(["import", "-window", "root", path], check=True)
-        return demo_screen.load(str(path))
+    def choose(self, name, entry):
+        """An entry of a combo box."""
+        combo = self.find("combo box", name)
+        menu = combo.get_child_at_index(0)
+        names = [menu.get_child_at_index(i).get_name() for i in range(menu.get_child_count())]
+        combo.get_selection_iface().select_child(names.index(entry))
 
-    def shows(self, colour, least=0.1, limit=30, name="screen.png"):
-        wait_for(f"colour {colour} on the screen",
-                 lambda: share(self.screen(name), colour) > least, limit, 0.2)
+    def shows(self, colour, least=0.1, limit=30, keep=None):
+        """Waits for a colour on the screen; keep names a picture of it in the artifacts."""
+        wait_for(f"colour {colour} on the screen", lambda: share(screen(), colour) > least, limit, 0.2)
+        if keep:
+            screen(keep)
 
     def shows_not(self, text, limit=15):
         pattern = re.compile(text)
@@ -119,9 +139,7 @@ def real(request, window_manager, tmp_path):
 
 
 def keep_failure(request, app):
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    name = request.node.name.replace("/", "_")
-    subprocess.run(["import", "-window", "root", ARTIFACTS / f"{name}.png"], check=False)
+    screen(request.node.name.replace("/", "_") + ".png")
     print(app.stderr.read_text(errors="replace"))
 
 
@@ -253,6 +271,3 @@ def demo_desktop(desktop):
     ctl("new", "--demo", "--name", name, "--start")
     yield DemoDesktop(name)
     remove(name)
-
-
-__all__ = ["demo_desktop", "moving", "moving_image", "real", "matches", "state"]

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from atspi_driver import has_state, wait_for
+from test_a11y_lint import lint
 from usb_computer import Computer
 
 pytestmark = pytest.mark.skipif(not shutil.which("umockdev-wrapper"), reason="needs umockdev")
@@ -101,3 +102,19 @@ def test_hostile_names(start, computer):
     app, window = open_panel(start, computer)
     row = app.find("list item", re.compile("Bold"), window)
     assert "<b>Bold</b> & evil %s" in row.get_name()
+
+
+def test_rule_and_names(start, computer):
+    computer.plug("1-3", 3, "0951:1666", "Stick", serial="A1")
+    app, window = open_panel(start, computer)
+    switch(app, "Stick", window)
+    assert lint(app) == []
+    app.click("toggle button", re.compile("^Rule for .*Stick"), window)
+    never = wait_for("the rules", lambda: next(
+        (n for n in app.all(None, "Never Give It to This Machine") if n.get_n_actions()), None))
+    assert lint(app) == []
+    never.get_action_iface().do_action(0)
+    app.wait_text("You chose never to give it to “Machine 1”")
+    assert not has_state(switch(app, "Stick", window), "SENSITIVE")
+    rules = app.home / ".config/bulkhead/usb-rules"
+    assert "0951:1666:A1=never;" in rules.read_text()
