@@ -12,7 +12,8 @@
 struct _TermProgress {
     BhJob *job;
     gboolean lines;
-    char *last; /* the line shown last */
+    int percent; /* shown last */
+    char *last;  /* the line shown last */
 };
 
 guint term_width(const char *text)
@@ -101,9 +102,14 @@ static void show_line(TermProgress *self)
 {
     double fraction = bh_job_get_fraction(self->job);
     g_autofree char *text = term_clean(bh_job_get_text(self->job), FALSE);
-    g_autofree char *line =
-        g_strdup_printf("PROGRESS %d %s", fraction < 0 ? 0 : (int)(fraction * 100 + 0.5), text);
+    g_autofree char *line = NULL;
 
+    /* A step whose length is unknown does not go back to the beginning. */
+    if (fraction >= 0)
+        self->percent = (int)(fraction * 100 + 0.5);
+    else if (*text == '\0')
+        return;
+    line = g_strdup_printf("PROGRESS %d %s", self->percent, text);
     if (g_strcmp0(self->last, line) == 0)
         return;
     fprintf(stderr, "%s\n", line);

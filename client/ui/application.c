@@ -368,7 +368,8 @@ static void on_about(GSimpleAction *action, GVariant *parameter, gpointer data)
 
     gtk_show_about_dialog(parent, "program-name", _("Bulkhead"), "version", BH_VERSION,
                           "logo-icon-name", BH_APP_ID, "license-type", GTK_LICENSE_GPL_2_0,
-                          "comments", _("Several desktops on one computer, each in its own machine"),
+                          "comments",
+                          _("Several desktops on one computer, each in its own machine"),
                           "copyright", _("The Bulkhead authors"), NULL);
 }
 
@@ -399,9 +400,12 @@ static void add_actions(BhApplication *self)
         const char *action;
         const char *accels[3];
     } accels[] = {
-        {"app.quit", {"<Primary>q"}},      {"app.preferences", {"<Primary>comma"}},
-        {"win.new", {"<Primary>n"}},       {"win.search", {"<Primary>f"}},
-        {"win.close", {"<Primary>w"}},     {"win.events", {"<Primary>e"}},
+        {"app.quit", {"<Primary>q"}},
+        {"app.preferences", {"<Primary>comma"}},
+        {"win.new", {"<Primary>n"}},
+        {"win.search", {"<Primary>f"}},
+        {"win.close", {"<Primary>w"}},
+        {"win.events", {"<Primary>e"}},
         {"win.show-help-overlay", {"<Primary>question", "F1"}},
     };
 

@@ -148,6 +148,25 @@ static void on_usb_opened(GtkWidget *popover, BhDisplayBar *self)
     gtk_container_add(GTK_CONTAINER(popover), panel);
 }
 
+static gboolean focus_panel(gpointer popover)
+{
+    GtkWidget *window = gtk_widget_get_toplevel(popover);
+    GtkWidget *panel = gtk_bin_get_child(GTK_BIN(popover));
+    GtkWidget *focus = GTK_IS_WINDOW(window) ? gtk_window_get_focus(GTK_WINDOW(window)) : NULL;
+
+    if (panel && gtk_widget_get_mapped(popover) &&
+        !(focus && gtk_widget_is_ancestor(focus, popover)))
+        gtk_widget_child_focus(panel, GTK_DIR_TAB_FORWARD);
+    return G_SOURCE_REMOVE;
+}
+
+/* Without the focus inside, the next Tab would leave the popover for the guest. GtkMenuButton moves
+ * the focus about once more after it has shown it. */
+static void on_usb_mapped(GtkWidget *popover, gpointer data)
+{
+    g_idle_add_full(G_PRIORITY_DEFAULT_IDLE, focus_panel, g_object_ref(popover), g_object_unref);
+}
+
 static void make_usb(BhDisplayBar *self)
 {
     GtkWidget *popover = gtk_popover_new(NULL);
@@ -159,6 +178,7 @@ static void make_usb(BhDisplayBar *self)
     gtk_widget_set_no_show_all(self->usb, TRUE);
     /* Before the popover is shown, so that it is measured with the panel in it. */
     g_signal_connect(popover, "show", G_CALLBACK(on_usb_opened), self);
+    g_signal_connect_after(popover, "map", G_CALLBACK(on_usb_mapped), NULL);
 }
 
 static GtkWidget *make_menu_button(GMenuModel *menu, const char *icon, const char *name)

@@ -209,8 +209,10 @@ void bh_display_files_accept_drops(BhDisplayFiles *self, GtkWidget *widget)
 {
     guint signal_id = g_signal_lookup("drag-data-received", GTK_TYPE_WIDGET);
 
-    /* SpiceDisplay has a handler of its own, which tells nobody when a file does not arrive. */
-    g_signal_handlers_disconnect_matched(widget, G_SIGNAL_MATCH_ID, signal_id, 0, NULL, NULL, NULL);
+    /* SpiceDisplay has a handler of its own (with NULL data; GLib wants more than the id to match),
+     * which tells nobody when a file does not arrive. */
+    g_signal_handlers_disconnect_matched(widget, G_SIGNAL_MATCH_ID | G_SIGNAL_MATCH_DATA, signal_id,
+                                         0, NULL, NULL, NULL);
     gtk_drag_dest_set(widget, GTK_DEST_DEFAULT_ALL, NULL, 0, GDK_ACTION_COPY);
     gtk_drag_dest_add_uri_targets(widget);
     g_signal_connect_object(widget, "drag-data-received", G_CALLBACK(on_drop), self, 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The error bar of a window. A window has one; code finds it from any of the window's widgets.
- * Errors are shown until they are closed or replaced: nothing a person must read disappears by time.
+ * Errors are shown until they are closed or replaced: nothing a person must read disappears by
+ * time.
  */
 #include "error-bar.h"
 

@@ -26,7 +26,8 @@ void bh_error_bar_show_message(BhErrorBar *self, GtkMessageType type, const char
 void bh_error_bar_hide(BhErrorBar *self);
 
 /* Shows the error in the bar of the window that widget is in; in a message dialog where there is
- * none. Cancellation (G_IO_ERROR_CANCELLED) is not an error and shows nothing. error is borrowed. */
+ * none. Cancellation (G_IO_ERROR_CANCELLED) is not an error and shows nothing. error is borrowed.
+ */
 void bh_error_show(GtkWidget *widget, const GError *error, const char *title);
 
 G_END_DECLS

@@ -6,7 +6,15 @@
 
 #include "util.h"
 
-enum { COLUMN_TIME, COLUMN_ICON, COLUMN_KIND, COLUMN_MACHINE, COLUMN_TEXT, COLUMN_DETAIL, N_COLUMNS };
+enum {
+    COLUMN_TIME,
+    COLUMN_ICON,
+    COLUMN_KIND,
+    COLUMN_MACHINE,
+    COLUMN_TEXT,
+    COLUMN_DETAIL,
+    N_COLUMNS
+};
 
 typedef struct {
     GtkWidget *window, *tree, *detail;
@@ -57,12 +65,12 @@ static void prepend(Log *self, BhEvent *event)
     const char *id = bh_event_get_machine_id(event);
     BhMachine *machine = id ? bh_host_find_machine(self->host, id) : NULL;
 
-    gtk_list_store_insert_with_values(
-        self->store, NULL, 0, COLUMN_TIME, time, COLUMN_ICON,
-        severity_icon(bh_event_get_severity(event)), COLUMN_KIND,
-        severity_name(bh_event_get_severity(event)), COLUMN_MACHINE,
-        machine ? bh_machine_get_name(machine) : "", COLUMN_TEXT, bh_event_get_text(event),
-        COLUMN_DETAIL, bh_event_get_detail(event), -1);
+    gtk_list_store_insert_with_values(self->store, NULL, 0, COLUMN_TIME, time, COLUMN_ICON,
+                                      severity_icon(bh_event_get_severity(event)), COLUMN_KIND,
+                                      severity_name(bh_event_get_severity(event)), COLUMN_MACHINE,
+                                      machine ? bh_machine_get_name(machine) : "", COLUMN_TEXT,
+                                      bh_event_get_text(event), COLUMN_DETAIL,
+                                      bh_event_get_detail(event), -1);
 }
 
 static void on_items_changed(GListModel *model, guint position, guint removed, guint added,
@@ -89,7 +97,8 @@ static void on_selected(GtkTreeSelection *selection, gpointer data)
     gtk_widget_set_visible(self->detail, detail && *detail);
 }
 
-static gboolean append_line(GtkTreeModel *model, GtkTreePath *path, GtkTreeIter *iter, gpointer data)
+static gboolean append_line(GtkTreeModel *model, GtkTreePath *path, GtkTreeIter *iter,
+                            gpointer data)
 {
     g_autofree char *time = NULL, *kind = NULL, *machine = NULL, *text = NULL, *detail = NULL;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The home window. It owns no state of machines: it shows what the host's lists say, and hands every
- * wish to the machines' actions or to the New machine window.
+ * The home window. It owns no state of machines: it shows what the host's lists say, and hands
+ * every wish to the machines' actions or to the New machine window.
  */
 #include "home-window.h"
 
@@ -526,8 +526,8 @@ GtkWidget *bh_home_window_new(GtkApplication *application, BhSession *session)
     self->list = bh_machine_list_new(bh_host_get_machines(self->host));
     g_signal_connect(self->list, "changed", G_CALLBACK(on_list_changed), self);
     bh_machine_grid_set_list(BH_MACHINE_GRID(self->grid), self->list);
-    gtk_box_pack_end(GTK_BOX(self->box), bh_job_bar_new(bh_session_get_jobs(session)), FALSE,
-                     FALSE, 0);
+    gtk_box_pack_end(GTK_BOX(self->box), bh_job_bar_new(bh_session_get_jobs(session)), FALSE, FALSE,
+                     0);
     gtk_box_pack_end(GTK_BOX(self->box), bh_undo_bar_new(self->host), FALSE, FALSE, 0);
     g_signal_connect(self->host, "notify", G_CALLBACK(on_host_changed), self);
     g_signal_connect(session, "open-failed", G_CALLBACK(on_open_failed), self);

@@ -188,21 +188,30 @@ static void on_confirmed(GtkDialog *dialog, int response, gpointer data)
     gtk_widget_destroy(GTK_WIDGET(dialog));
 }
 
-static void confirm(BhMachine *machine, BhVerb verb, GtkWindow *window)
+static GtkWidget *make_question(BhMachine *machine, GtkWindow *window, const char *text,
+                                const char *consequences, const char *label)
 {
-    g_autofree char *text = with_name(question(verb), machine);
     GtkWidget *dialog =
         gtk_message_dialog_new(window, GTK_DIALOG_MODAL | GTK_DIALOG_DESTROY_WITH_PARENT,
                                GTK_MESSAGE_QUESTION, GTK_BUTTONS_NONE, "%s", text);
     GtkWidget *button;
 
-    gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(dialog), "%s", consequence(verb));
+    gtk_message_dialog_format_secondary_text(GTK_MESSAGE_DIALOG(dialog), "%s", consequences);
     gtk_dialog_add_button(GTK_DIALOG(dialog), _("_Cancel"), GTK_RESPONSE_CANCEL);
-    button = gtk_dialog_add_button(GTK_DIALOG(dialog), bh_verb_get_label(verb), GTK_RESPONSE_ACCEPT);
+    button = gtk_dialog_add_button(GTK_DIALOG(dialog), label, GTK_RESPONSE_ACCEPT);
     gtk_style_context_add_class(gtk_widget_get_style_context(button), "destructive-action");
     gtk_dialog_set_default_response(GTK_DIALOG(dialog), GTK_RESPONSE_CANCEL);
     gtk_window_set_title(GTK_WINDOW(dialog), text);
     g_object_set_data_full(G_OBJECT(dialog), "machine", g_object_ref(machine), g_object_unref);
+    return dialog;
+}
+
+static void confirm(BhMachine *machine, BhVerb verb, GtkWindow *window)
+{
+    g_autofree char *text = with_name(question(verb), machine);
+    GtkWidget *dialog =
+        make_question(machine, window, text, consequence(verb), bh_verb_get_label(verb));
+
     g_signal_connect(dialog, "response", G_CALLBACK(on_confirmed), GINT_TO_POINTER(verb));
     gtk_window_present(GTK_WINDOW(dialog));
 }
@@ -258,8 +267,7 @@ static void on_deleted(GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autoptr(GtkWindow) window = data;
     g_autoptr(GError) error = NULL;
-    g_autoptr(BhDeleted) deleted =
-        bh_machine_delete_finish(BH_MACHINE(source), result, &error);
+    g_autoptr(BhDeleted) deleted = bh_machine_delete_finish(BH_MACHINE(source), result, &error);
 
     if (!deleted) {
         g_autofree char *title = with_name(_("“%s” could not be deleted"), BH_MACHINE(source));
@@ -268,23 +276,47 @@ static void on_deleted(GObject *source, GAsyncResult *result, gpointer data)
     }
 }
 
+static void delete_now(BhMachine *machine, GtkWindow *window)
+{
+    bh_undo_bar_expect(bh_machine_get_id(machine));
+    bh_machine_delete_async(machine, NULL, on_deleted, g_object_ref(window));
+}
+
+static void on_delete_confirmed(GtkDialog *dialog, int response, gpointer data)
+{
+    GtkWindow *window = gtk_window_get_transient_for(GTK_WINDOW(dialog));
+
+    if (response == GTK_RESPONSE_ACCEPT && window)
+        delete_now(data, window);
+    gtk_widget_destroy(GTK_WIDGET(dialog));
+}
+
+/* Where deletion can be undone there is nothing to ask. */
 static void on_delete(GSimpleAction *action, GVariant *parameter, gpointer data)
 {
     Actions *self = data;
+    BhSession *session = bh_session_find(self->machine);
+    g_autofree char *text = NULL;
+    GtkWidget *dialog;
 
-    if (!self->window)
+    if (!self->window || !session)
         return;
-    bh_undo_bar_expect(bh_machine_get_id(self->machine));
-    bh_machine_delete_async(self->machine, NULL, on_deleted, g_object_ref(self->window));
+    if (bh_host_get_features(bh_session_get_host(session)) & BH_FEATURE_UNDELETE) {
+        delete_now(self->machine, self->window);
+        return;
+    }
+    text = with_name(_("Delete “%s” for good?"), self->machine);
+    dialog = make_question(self->machine, self->window, text, _("This host cannot bring it back."),
+                           _("_Delete"));
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_delete_confirmed), self->machine, 0);
+    gtk_window_present(GTK_WINDOW(dialog));
 }
 
 GActionGroup *bh_machine_actions_new(BhMachine *machine, GtkWindow *window)
 {
     static const GActionEntry entries[] = {
-        {.name = "open", .activate = on_open},
-        {.name = "settings", .activate = on_settings},
-        {.name = "usb", .activate = on_usb},
-        {.name = "log", .activate = on_log},
+        {.name = "open", .activate = on_open},     {.name = "settings", .activate = on_settings},
+        {.name = "usb", .activate = on_usb},       {.name = "log", .activate = on_log},
         {.name = "delete", .activate = on_delete},
     };
     Actions *self = g_new0(Actions, 1);

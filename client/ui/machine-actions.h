@@ -17,8 +17,9 @@ G_BEGIN_DECLS
 /* Transfer full. window is not kept alive. */
 GActionGroup *bh_machine_actions_new(BhMachine *machine, GtkWindow *window);
 
-/* The verbs as a menu, for the prefix "machine"; items that are disabled at the moment are left out.
- * for_tile: also "Open" and "Delete", which make no sense in the machine's own window. Transfer full. */
+/* The verbs as a menu, for the prefix "machine"; items that are disabled at the moment are left
+ * out. for_tile: also "Open" and "Delete", which make no sense in the machine's own window.
+ * Transfer full. */
 GMenuModel *bh_machine_menu_new(gboolean for_tile);
 
 /* Acts as the verb's action does: asks if destructive, then runs, then reports errors. */

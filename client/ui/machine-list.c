@@ -16,8 +16,8 @@ typedef struct {
 struct _BhMachineList {
     GObject parent_instance;
     GListModel *source;
-    GPtrArray *entries;   /* of Entry, sorted unless dirty */
-    GPtrArray *shown;     /* of Entry (borrowed), in order */
+    GPtrArray *entries; /* of Entry, sorted unless dirty */
+    GPtrArray *shown;   /* of Entry (borrowed), in order */
     GHashTable *by_machine;
     char **words;
     gboolean dirty; /* entries is to be sorted */
@@ -62,8 +62,7 @@ static int entry_compare(gconstpointer a, gconstpointer b)
     int order = strcmp(x->sort_key, y->sort_key);
 
     /* Equal names (possible on other hosts) need a stable order too. */
-    return order ? order
-                 : g_strcmp0(bh_machine_get_id(x->machine), bh_machine_get_id(y->machine));
+    return order ? order : g_strcmp0(bh_machine_get_id(x->machine), bh_machine_get_id(y->machine));
 }
 
 static gboolean entry_matches(BhMachineList *self, const Entry *entry)

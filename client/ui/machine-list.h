@@ -17,9 +17,9 @@ G_DECLARE_FINAL_TYPE(BhMachineList, bh_machine_list, BH, MACHINE_LIST, GObject)
 BhMachineList *bh_machine_list_new(GListModel *machines);
 /* All words must be in the name, in any order and case. NULL or "": everything. Emits at once. */
 void bh_machine_list_set_filter(BhMachineList *self, const char *text);
-guint bh_machine_list_get_n(BhMachineList *self);       /* that pass the filter */
-guint bh_machine_list_get_n_total(BhMachineList *self); /* all */
-BhMachine *bh_machine_list_get(BhMachineList *self, guint index); /* borrowed */
+guint bh_machine_list_get_n(BhMachineList *self);                   /* that pass the filter */
+guint bh_machine_list_get_n_total(BhMachineList *self);             /* all */
+BhMachine *bh_machine_list_get(BhMachineList *self, guint index);   /* borrowed */
 int bh_machine_list_index(BhMachineList *self, BhMachine *machine); /* -1: not shown */
 
 G_END_DECLS

@@ -11,10 +11,11 @@ int main(int argc, char **argv)
 {
     g_autoptr(BhApplication) application = NULL;
 
-    /* The app draws nothing with GL, but on X11 GDK would load a whole GL driver (60 MB resident) to
-     * choose a visual. bh_application_startup takes the variable away from child processes. */
+    /* The app draws nothing with GL, but on X11 GDK would load a whole GL driver (60 MB resident)
+     * to choose a visual. bh_application_startup takes the variable away from child processes. */
     g_setenv("GDK_GL", "disable", FALSE);
-    /* Worker threads are short-lived and allocate little: a heap for each would only cost memory. */
+    /* Worker threads are short-lived and allocate little: a heap for each would only cost memory.
+     */
     mallopt(M_ARENA_MAX, 2);
     setlocale(LC_ALL, "");
     bindtextdomain(GETTEXT_PACKAGE, BH_LOCALEDIR);

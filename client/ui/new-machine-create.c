@@ -47,8 +47,7 @@ static void on_created(GObject *source, GAsyncResult *result, gpointer data)
 {
     Create *self = data;
     g_autoptr(GError) error = NULL;
-    g_autoptr(BhMachine) machine =
-        bh_host_create_machine_finish(BH_HOST(source), result, &error);
+    g_autoptr(BhMachine) machine = bh_host_create_machine_finish(BH_HOST(source), result, &error);
     gboolean run = machine && self->run;
 
     create_end(self, error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The work behind New machine: prepare, create, start and open. Belongs to the session, not to a window. */
+/* The work behind New machine: prepare, create, start and open. Belongs to the session, not to a
+ * window. */
 #pragma once
 
 #include <gtk/gtk.h>

@@ -50,9 +50,9 @@ BhMachineSpec *bh_machine_form_get(BhMachineForm *self)
     if (spec->disk_origin == BH_DISK_NEW)
         spec->disk_bytes = (guint64)gtk_spin_button_get_value(GTK_SPIN_BUTTON(self->disk)) << 20;
     if (image)
-        spec->disk_origin =
-            gtk_combo_box_get_active(GTK_COMBO_BOX(self->origin)) == 1 ? BH_DISK_IN_PLACE
-                                                                       : BH_DISK_IMPORT;
+        spec->disk_origin = gtk_combo_box_get_active(GTK_COMBO_BOX(self->origin)) == 1
+                                ? BH_DISK_IN_PLACE
+                                : BH_DISK_IMPORT;
     spec->firmware = gtk_combo_box_get_active(GTK_COMBO_BOX(self->firmware)) == 1 ? BH_FIRMWARE_BIOS
                                                                                   : BH_FIRMWARE_EFI;
     spec->secure_boot = spec->firmware == BH_FIRMWARE_EFI &&
@@ -75,9 +75,8 @@ static void update_sensitive(BhMachineForm *self)
                                 : efi      ? _("This host has no firmware with Secure Boot.")
                                            : _("Secure Boot needs EFI."));
     gtk_widget_set_sensitive(self->tpm, features & BH_FEATURE_TPM);
-    gtk_widget_set_tooltip_text(self->tpm, features & BH_FEATURE_TPM
-                                               ? NULL
-                                               : _("This host cannot emulate a TPM (swtpm)."));
+    gtk_widget_set_tooltip_text(
+        self->tpm, features & BH_FEATURE_TPM ? NULL : _("This host cannot emulate a TPM (swtpm)."));
 }
 
 static void show_values(BhMachineForm *self)
@@ -99,8 +98,8 @@ static void show_values(BhMachineForm *self)
 
 static void show_disk(BhMachineForm *self, const BhMediaInfo *media)
 {
-    gboolean image = self->spec->disk_origin == BH_DISK_IMPORT ||
-                     self->spec->disk_origin == BH_DISK_IN_PLACE;
+    gboolean image =
+        self->spec->disk_origin == BH_DISK_IMPORT || self->spec->disk_origin == BH_DISK_IN_PLACE;
     gboolean fresh = self->spec->disk_origin == BH_DISK_NEW;
 
     gtk_widget_set_visible(self->disk_label, fresh);

@@ -160,7 +160,7 @@ static void on_chosen(GtkNativeDialog *dialog, int response, gpointer data)
 
 static GtkFileFilter *make_filter(void)
 {
-    static const char *const patterns[] = {"*.iso", "*.img",  "*.qcow2", "*.raw",
+    static const char *const patterns[] = {"*.iso",  "*.img", "*.qcow2", "*.raw",
                                            "*.vmdk", "*.vdi", "*.vhdx",  "*.qcow"};
     GtkFileFilter *filter = gtk_file_filter_new();
 

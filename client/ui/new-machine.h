@@ -16,8 +16,9 @@ GtkWidget *bh_new_machine_new(GtkWindow *parent, BhSession *session);
 /* Goes on with this file, as if it had been chosen. */
 void bh_new_machine_take_file(BhNewMachine *self, const char *path);
 
-/* Prepares the demo desktop when that has not been done, makes a machine of it, starts and opens it:
- * what the first-run button does. Progress is one of the session's jobs; errors are shown by window. */
+/* Prepares the demo desktop when that has not been done, makes a machine of it, starts and opens
+ * it: what the first-run button does. Progress is one of the session's jobs; errors are shown by
+ * window. */
 void bh_new_machine_demo(GtkWindow *window, BhSession *session);
 
 G_END_DECLS

@@ -83,9 +83,8 @@ void bh_style_start(GApplication *application)
                                        APPEARANCE, G_DBUS_SIGNAL_FLAGS_NONE, on_setting_changed,
                                        NULL, NULL);
     g_dbus_connection_call(bus, PORTAL, PORTAL_PATH, PORTAL_SETTINGS, "Read",
-                           g_variant_new("(ss)", APPEARANCE, "color-scheme"),
-                           G_VARIANT_TYPE("(v)"), G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL,
-                           on_scheme_read, NULL);
+                           g_variant_new("(ss)", APPEARANCE, "color-scheme"), G_VARIANT_TYPE("(v)"),
+                           G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, on_scheme_read, NULL);
 }
 
 static GtkWidget *add_row(GtkWidget *grid, int row, const char *text, GtkWidget *control)

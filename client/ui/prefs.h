@@ -13,7 +13,8 @@ G_BEGIN_DECLS
 
 /* Borrowed, made once; or NULL. */
 GSettings *bh_prefs_get(void);
-/* Transfer full, or NULL. Relocatable schema org.bulkhead.Bulkhead.Machine, by the machine's UUID. */
+/* Transfer full, or NULL. Relocatable schema org.bulkhead.Bulkhead.Machine, by the machine's UUID.
+ */
 GSettings *bh_prefs_for_machine(BhMachine *machine);
 
 /* NULL-safe getters and setters. */
@@ -26,7 +27,8 @@ void bh_prefs_set_boolean(GSettings *settings, const char *key, gboolean value);
 void bh_prefs_set_double(GSettings *settings, const char *key, double value);
 void bh_prefs_set_string(GSettings *settings, const char *key, const char *value);
 
-/* Where a chooser of media starts: the folder used last, else the downloads, else home. Caller frees. */
+/* Where a chooser of media starts: the folder used last, else the downloads, else home. Caller
+ * frees. */
 char *bh_prefs_get_media_folder(void);
 void bh_prefs_set_media_folder(const char *file); /* the folder of this file */
 

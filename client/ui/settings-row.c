@@ -40,8 +40,8 @@ static void bh_settings_row_init(BhSettingsRow *self)
     gtk_label_set_use_underline(GTK_LABEL(self->title), TRUE);
     gtk_label_set_text(GTK_LABEL(self->badge), _("After restart"));
     gtk_widget_set_valign(self->badge, GTK_ALIGN_CENTER);
-    gtk_widget_set_tooltip_text(self->badge,
-                                _("Stored; takes effect when the machine is started the next time"));
+    gtk_widget_set_tooltip_text(
+        self->badge, _("Stored; takes effect when the machine is started the next time"));
     gtk_list_box_row_set_activatable(GTK_LIST_BOX_ROW(self), FALSE);
     gtk_list_box_row_set_selectable(GTK_LIST_BOX_ROW(self), FALSE);
     /* The control has the focus, not the row around it. */

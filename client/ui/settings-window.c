@@ -342,9 +342,8 @@ static void on_insert(GtkButton *button, gpointer data)
     g_autofree char *folder = bh_prefs_get_media_folder();
 
     g_clear_object(&self->chooser);
-    self->chooser =
-        gtk_file_chooser_native_new(_("Insert a Medium"), GTK_WINDOW(self->window),
-                                    GTK_FILE_CHOOSER_ACTION_OPEN, _("_Insert"), NULL);
+    self->chooser = gtk_file_chooser_native_new(_("Insert a Medium"), GTK_WINDOW(self->window),
+                                                GTK_FILE_CHOOSER_ACTION_OPEN, _("_Insert"), NULL);
     gtk_file_filter_set_name(iso, _("CD and DVD images"));
     gtk_file_filter_add_pattern(iso, "*.[iI][sS][oO]");
     gtk_file_filter_set_name(all, _("All files"));

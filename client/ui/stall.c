@@ -2,7 +2,8 @@
 /*
  * Stall detector of the main loop. The poll function of the default context is wrapped: the time
  * from the end of one poll to the start of the next is what was spent dispatching, and while that
- * lasts no input is handled and nothing is drawn. Nested loops poll too, so a modal dialog is no stall.
+ * lasts no input is handled and nothing is drawn. Nested loops poll too, so a modal dialog is no
+ * stall.
  */
 #include "stall.h"
 

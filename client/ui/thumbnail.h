@@ -18,7 +18,8 @@ void bh_thumbnail_set_machine(BhThumbnail *self, BhMachine *machine);
 #define BH_TYPE_THUMBNAILER (bh_thumbnailer_get_type())
 G_DECLARE_FINAL_TYPE(BhThumbnailer, bh_thumbnailer, BH, THUMBNAILER, GObject)
 
-/* Signals: "collect" (GPtrArray): adds the machines on screen now, in order; "updated" (BhMachine). */
+/* Signals: "collect" (GPtrArray): adds the machines on screen now, in order; "updated" (BhMachine).
+ */
 BhThumbnailer *bh_thumbnailer_new(void);
 /* Nothing is fetched while it is off (the window is hidden). */
 void bh_thumbnailer_set_active(BhThumbnailer *self, gboolean active);

@@ -32,7 +32,7 @@ G_DEFINE_TYPE(BhThumbnailer, bh_thumbnailer, G_TYPE_OBJECT)
 
 enum { COLLECT, UPDATED, N_SIGNALS };
 static guint signals[N_SIGNALS];
-static G_DEFINE_QUARK(bh-picture, picture)
+static G_DEFINE_QUARK(bh - picture, picture)
 
 static void picture_free(gpointer data)
 {

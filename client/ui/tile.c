@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A tile. Built in code, not from a template: tiles are made and given other machines while the
- * user scrolls, where parsing XML would be felt. Everything it does goes through the machine's actions.
+ * user scrolls, where parsing XML would be felt. Everything it does goes through the machine's
+ * actions.
  */
 #include "tile.h"
 
@@ -343,8 +344,7 @@ static void bh_tile_init(BhTile *self)
 {
     make_button(self);
     make_crash_box(self);
-    self->menu_button =
-        gtk_button_new_from_icon_name("view-more-symbolic", GTK_ICON_SIZE_BUTTON);
+    self->menu_button = gtk_button_new_from_icon_name("view-more-symbolic", GTK_ICON_SIZE_BUTTON);
     gtk_button_set_relief(GTK_BUTTON(self->menu_button), GTK_RELIEF_NONE);
     gtk_widget_set_halign(self->menu_button, GTK_ALIGN_END);
     gtk_widget_set_valign(self->menu_button, GTK_ALIGN_END);

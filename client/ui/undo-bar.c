@@ -190,8 +190,8 @@ static GtkWidget *make_row(Line *line)
     line->undo = gtk_button_new_with_mnemonic(_("_Undo"));
     line->purge = gtk_button_new_with_mnemonic(_("_Remove for Good"));
     bh_set_accessible_description(line->undo, undo_name);
-    gtk_widget_set_tooltip_text(line->purge,
-                                _("Removes the disks that were made for it; this cannot be undone"));
+    gtk_widget_set_tooltip_text(
+        line->purge, _("Removes the disks that were made for it; this cannot be undone"));
     gtk_container_add(GTK_CONTAINER(row), label);
     gtk_container_add(GTK_CONTAINER(row), line->undo);
     gtk_container_add(GTK_CONTAINER(row), line->purge);

@@ -735,6 +735,7 @@ def real(script, env=None):
 def test_real_life():
     """Made, started, seen, typed into, changed, stopped, deleted, had back and purged."""
     out = real("""
+        cd
         ctl() { "$CTL" -c qemu:///session "$@"; }
         ctl new --empty --name 'Тест 1' --memory 64M --disk 1G --cpus 1
         ctl start 'Тест 1' --wait

@@ -221,7 +221,7 @@ void bh_deleted_records_read(BhLibvirtHost *host, virConnectPtr conn, GPtrArray 
 static virDomainPtr define_to_purge(virConnectPtr conn, const BhDeletedRecord *record,
                                     GError **error)
 {
-    g_autofree char *name = g_strconcat("bulkhead-purge-", record->uuid, NULL);
+    g_autofree char *name = g_strconcat(BH_PURGE_PREFIX, record->uuid, NULL);
     g_autoptr(BhMachineSpec) spec = bh_machine_spec_new();
     const char *what = _("The machine could not be removed.");
     virDomainPtr domain = NULL;

@@ -18,6 +18,7 @@
 #include "libvirt-private.h"
 
 #define DISK_NAME_MAX 40
+#define SYSTEM_NVRAM "/var/lib/libvirt/qemu/nvram"
 
 typedef struct {
     BhLibvirtHost *host; /* owned */
@@ -184,6 +185,20 @@ void bh_libvirt_resolve(BhMachineSpec *spec, const BhHostCaps *caps)
         spec->nic = os->virtio_net ? BH_NIC_VIRTIO : BH_NIC_E1000E;
 }
 
+/* The variables' file is named by UUID: libvirt's own choice, by name, could find what an older
+ * machine of the same name left behind, and could not be found again after a renaming. */
+static gboolean plan_nvram(Creation *self, GError **error)
+{
+    g_autofree char *folder = bh_libvirt_host_is_session(self->host)
+                                  ? bh_libvirt_folder(self->host, "nvram", error)
+                                  : g_strdup(SYSTEM_NVRAM); /* libvirt makes it */
+
+    if (!folder)
+        return FALSE;
+    self->nvram = g_strdup_printf("%s/%s.fd", folder, self->uuid);
+    return TRUE;
+}
+
 static gboolean run_plan(BhWork *work, GError **error)
 {
     Creation *self = work->data;
@@ -197,14 +212,8 @@ static gboolean run_plan(BhWork *work, GError **error)
     self->domain_name = bh_libvirt_free_name(work->conn, self->spec->name);
     bh_libvirt_name_max(work->conn, &self->plan.agent);
     bh_libvirt_resolve(self->spec, caps);
-    /* The variables' file is named by UUID: libvirt's own choice, by name, could find what an older
-     * machine of the same name left behind. The system's libvirt has its own folder for them. */
-    if (self->spec->firmware == BH_FIRMWARE_EFI && bh_libvirt_host_is_session(self->host)) {
-        g_autofree char *folder = bh_libvirt_folder(self->host, "nvram", error);
-        if (!folder)
-            return FALSE;
-        self->nvram = g_strdup_printf("%s/%s.fd", folder, self->uuid);
-    }
+    if (self->spec->firmware == BH_FIRMWARE_EFI && !plan_nvram(self, error))
+        return FALSE;
     self->plan.kvm = bh_libvirt_host_prove_kvm(self->host);
     self->plan.uuid = self->uuid;
     self->plan.emulator = caps->emulator;

@@ -19,6 +19,9 @@ typedef struct {
 void bh_deleted_record_free(BhDeletedRecord *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BhDeletedRecord, bh_deleted_record_free)
 
+/* The domain name under which a machine is defined for a moment to be purged: not to be shown. */
+#define BH_PURGE_PREFIX "bulkhead-purge-"
+
 /* Pure. NULL when it is not a record. */
 BhDeletedRecord *bh_deleted_record_parse(const char *text);
 char *bh_deleted_record_to_text(const BhDeletedRecord *self);

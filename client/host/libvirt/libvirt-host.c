@@ -75,6 +75,8 @@ BhLibvirtMachine *bh_libvirt_host_take_snapshot(BhLibvirtHost *self, BhSnapshot 
         }
         return NULL;
     }
+    if (g_str_has_prefix(snapshot->config->name, BH_PURGE_PREFIX))
+        return NULL;
     if (machine) {
         bh_libvirt_machine_apply_snapshot(BH_LIBVIRT_MACHINE(machine), g_steal_pointer(&snapshot));
         return BH_LIBVIRT_MACHINE(machine);

@@ -45,6 +45,11 @@ def start_bus():
     return process
 
 
+def pytest_configure(config):
+    # The names AT-SPI recommends instead are not in Debian 12's Python bindings for every interface.
+    config.addinivalue_line("filterwarnings", "ignore:Atspi.*:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def desktop():
     """A screen, a session bus and a window manager: those of the caller, else private ones."""

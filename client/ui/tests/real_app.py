@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from atspi_driver import App, wait_for
+from atspi_driver import App, has_state, wait_for
 from guest import URI, Guest, ctl
 
 TOP = Path(__file__).resolve().parents[3]
@@ -87,6 +87,18 @@ class RealApp(App):
         menu = combo.get_child_at_index(0)
         names = [menu.get_child_at_index(i).get_name() for i in range(menu.get_child_count())]
         combo.get_selection_iface().select_child(names.index(entry))
+
+    def pick_file(self, title, accept, path):
+        """A file chooser: the file's name typed into it."""
+        self.find("file chooser", re.compile(title))
+        self.activate(title)
+        self.type("/")
+        entry = wait_for("the place to type a path", lambda: next(
+            (n for n in self.all("text") if has_state(n, "FOCUSED")), None))
+        entry.get_editable_text_iface().set_text_contents(str(path))
+        # The button takes what is typed only once the folder was read.
+        wait_for("the chooser to close", lambda: not self.all("file chooser") or [
+            b.get_action_iface().do_action(0) for b in self.all("push button", accept)] == [], 20, 0.3)
 
     def shows(self, colour, least=0.1, limit=30, keep=None):
         """Waits for a colour on the screen; keep names a picture of it in the artifacts."""
@@ -164,7 +176,7 @@ def moving_image(tmp_path_factory):
 
 
 def remove(name):
-    ctl("force-off", name, check=False)
+    ctl("stop", "--force", name, check=False)
     for verb in ("delete", "purge"):
         ctl(verb, name, "--yes", check=False)
 

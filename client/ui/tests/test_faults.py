@@ -17,10 +17,13 @@ MIB = 1 << 20
 LOST = "connection to the host was lost"
 
 
-def running(app, name):
-    """The app's window of a machine with its picture."""
-    app.shows(MOVING_BLUE, 0.1, 60)
+def shown(real, name):
+    """The app with its list and the window of a running machine, its picture in it."""
+    app = real()
     app.tile(name, "Running", 30)
+    app.hand_over("--machine", name)
+    app.shows(MOVING_BLUE)
+    return app
 
 
 def has_no_picture(limit=15):
@@ -40,8 +43,7 @@ def test_libvirtd_killed_while_off_running_and_paused(real, moving):
     ctl("start", on)
     ctl("start", paused)
     ctl("pause", paused)
-    app = real("--machine", on)
-    running(app, on)
+    app = shown(real, on)
     wanted = {off: "Off", on: "Running", paused: "Paused"}
     wait_for("the three states", lambda: app.states() == wanted)
     pids = qemu_pid(on), qemu_pid(paused)
@@ -60,8 +62,7 @@ def test_libvirtd_killed_while_off_running_and_paused(real, moving):
 
 def test_libvirtd_killed_while_saving(real, moving):
     name = moving("Interrupted save", "--start")
-    app = real("--machine", name)
-    running(app, name)
+    app = shown(real, name)
     pid = qemu_pid(name)
     os.kill(pid, signal.SIGSTOP)  # the save cannot get on
     try:
@@ -126,8 +127,7 @@ def crash(app, name):
 @pytest.mark.parametrize("what", ("running", "paused", "saving"))
 def test_qemu_killed(what, real, moving):
     name = moving(f"Killed while {what}", "--start")
-    app = real("--machine", name)
-    running(app, name)
+    app = shown(real, name)
     if what == "paused":
         app.menu(name, "Pause")
         app.tile(name, "Paused")
@@ -141,7 +141,8 @@ def test_qemu_killed(what, real, moving):
     app.find("label", "Last lines of the machine's log")
     window = app.window(name)
     app.click("push button", "Restart", window)
-    running(app, name)
+    app.tile(name, "Running", 30)
+    app.shows(MOVING_BLUE)
 
 
 # --- the app ---
@@ -165,8 +166,7 @@ def test_app_killed_while_importing(real, tmp_path, moving):
 
 def test_app_killed_while_saving(real, moving):
     name = moving("Saved without us", "--start")
-    app = real("--machine", name)
-    running(app, name)
+    app = shown(real, name)
     pid = qemu_pid(name)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -189,7 +189,7 @@ def test_second_instance_hands_over(real, moving):
     app = real()
     app.tile(name, "Running", 30)
     app.hand_over("--machine", name)
-    running(app, name)
+    app.shows(MOVING_BLUE)
     app.hand_over("--machine", name)
     assert len(app.all("frame", re.compile(f"^{name}"))) == 1
     app.hand_over()
@@ -200,11 +200,9 @@ def test_second_instance_hands_over(real, moving):
 
 def test_reset_and_reboot_bring_the_picture_back(real, moving):
     name = moving("Reset from outside", "--start")
-    app = real("--machine", name)
-    running(app, name)
+    app = shown(real, name)
     for verb in ("reset", "reboot"):
         virsh(verb, domain(name))
-        wait_for("the firmware's screen or the new picture", lambda: True)
         time.sleep(1)  # a reset guest shows the same picture again soon: let the reset begin
         app.shows(MOVING_BLUE)
         app.tile(name, "Running")
@@ -219,8 +217,7 @@ def domain(name):
 
 def test_destroyed_undefined_defined_renamed(real, moving, tmp_path):
     name = moving("Played with", "--start")
-    app = real("--machine", name)
-    running(app, name)
+    app = shown(real, name)
     libvirt_name = domain(name)
     virsh("destroy", libvirt_name)
     app.tile(name, "Off", 30)
@@ -235,14 +232,14 @@ def test_destroyed_undefined_defined_renamed(real, moving, tmp_path):
     app.tile(name, "Off")
     virsh("domrename", libvirt_name, "renamed-outside")
     wait_for("one tile", lambda: len(app.states()) == 1)
-    shown = next(iter(app.states()))
-    assert shown in (name, "renamed-outside")
-    assert state(shown) == "off"
+    now = next(iter(app.states()))
+    assert now in (name, "renamed-outside")
+    assert state(now) == "off"
     virsh("start", "renamed-outside")
-    app.tile(shown, "Running", 30)
-    app.hand_over("--machine", shown)
+    app.tile(now, "Running", 30)
+    app.hand_over("--machine", now)
     app.shows(MOVING_BLUE)
-    remove(shown)
+    remove(now)
 
 
 # --- deleting ---

@@ -136,6 +136,17 @@ def test_delete_runs_out_and_old_records_do_not(start):
     app.wait_text("can still be brought back")
 
 
+def test_delete_asks_where_it_cannot_be_undone(start):
+    app = start(f"machines=1&features=no-undelete&{DELAY}")
+    app.menu("Machine 1", "Delete")
+    app.wait_text("Delete “Machine 1” for good")
+    app.click("push button", "Cancel")
+    app.tile("Machine 1")
+    app.menu("Machine 1", "Delete")
+    app.click("push button", "Delete")
+    wait_for("no tile", lambda: not app.tiles())
+
+
 def test_lost_connection_is_told_and_comes_back(start):
     app = start(f"machines=2&{DELAY}")
     app.tile("Machine 1")

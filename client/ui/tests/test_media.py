@@ -61,15 +61,7 @@ def choose(app, path):
     app.keys("ctrl+n")
     app.window("New Machine")
     app.click("push button", "Choose a File")
-    app.window(re.compile("Choose a Medium"))
-    app.activate("Choose a Medium")
-    app.type("/")
-    entry = wait_for("the place to type a path", lambda: next(
-        (n for n in app.all("text") if has_state(n, "FOCUSED")), None))
-    entry.get_editable_text_iface().set_text_contents(str(path))
-    # The button takes what is typed only once the folder was read.
-    wait_for("the chooser to close", lambda: not app.all("file chooser") or [
-        b.get_action_iface().do_action(0) for b in app.all("push button", "Open")] == [], 20, 0.5)
+    app.pick_file("Choose a Medium", "Open", path)
 
 
 def close_form(app):

@@ -7,8 +7,9 @@
  * BhUsbRules    what the user wants per device and machine: never, ask, always. A small file.
  * BhUsbArbiter  decides the route into a machine, moves devices, brings them back after replug.
  *
- * Identity is vendor:product:serial, or vendor:product@port without a serial number; bus and
- * address change with every enumeration and are never stored.
+ * Identity is vendor:product:serial, or vendor:product@port without a serial number; the second of
+ * two present devices with the same serial number is vendor:product:serial@port. Bus and address
+ * change with every enumeration and are never stored.
  */
 #pragma once
 
