@@ -10,6 +10,7 @@
 #include "display-private.h"
 #include "display-window.h"
 #include "prefs.h"
+#include "usb-ask.h"
 #include "util.h"
 
 #include <glib/gi18n.h>
@@ -424,6 +425,9 @@ static void make_content(BhDisplayWindow *self)
     self->errors = BH_ERROR_BAR(bh_error_bar_new());
     gtk_widget_set_valign(GTK_WIDGET(self->errors), GTK_ALIGN_START);
     gtk_overlay_add_overlay(GTK_OVERLAY(self->overlay), GTK_WIDGET(self->errors));
+    if (self->arbiter)
+        gtk_overlay_add_overlay(GTK_OVERLAY(self->overlay),
+                                bh_usb_ask_new(self->arbiter, self->machine));
     self->files = bh_display_files_new(self->machine, self->errors);
     gtk_overlay_add_overlay(GTK_OVERLAY(self->overlay), GTK_WIDGET(self->files));
     gtk_container_add(GTK_CONTAINER(self), self->overlay);

@@ -130,11 +130,17 @@ static void on_usb_failed(BhUsbArbiter *arbiter, BhMachine *machine, BhUsbDevice
     g_signal_emit(data, signals[USB_FAILED], 0, machine, device, error);
 }
 
+static void on_rules_problem(BhUsbRules *rules, const char *problem, BhHost *host)
+{
+    bh_host_log(host, BH_SEVERITY_WARNING, NULL, NULL, "%s", problem);
+}
+
 BhUsbArbiter *bh_session_get_arbiter(BhSession *self)
 {
     if (!self->arbiter) {
         g_autoptr(BhUsbMonitor) monitor = bh_usb_monitor_new();
         g_autoptr(BhUsbRules) rules = bh_usb_rules_new(NULL);
+        g_signal_connect_object(rules, "problem", G_CALLBACK(on_rules_problem), self->host, 0);
         self->arbiter = bh_usb_arbiter_new(self->host, monitor, rules);
         g_signal_connect_object(self->arbiter, "failed", G_CALLBACK(on_usb_failed), self, 0);
     }

@@ -102,11 +102,6 @@ static gboolean is_disconnect(const virError *cause)
             strstr(cause->message, "client socket is closed"));
 }
 
-gboolean bh_libvirt_error_is_disconnect(void)
-{
-    return is_disconnect(virGetLastError());
-}
-
 void bh_libvirt_set_error(GError **error, const char *what)
 {
     const virError *cause = virGetLastError();

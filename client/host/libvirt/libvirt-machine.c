@@ -46,11 +46,6 @@ BhLibvirtHost *bh_libvirt_machine_need_host(BhLibvirtMachine *self, GTask *task)
     return host;
 }
 
-const BhDomain *bh_libvirt_machine_get_config(BhLibvirtMachine *self)
-{
-    return self->last->config;
-}
-
 static void log_event(BhLibvirtMachine *self, BhSeverity severity, const char *detail,
                       const char *format)
 {
@@ -285,11 +280,6 @@ void bh_libvirt_machine_set_doing(BhLibvirtMachine *self, BhState doing)
         self->stopping_source = g_timeout_add_seconds(STOPPING_SECONDS, on_stopping_too_long, self);
     if (bh_machine_get_state(BH_MACHINE(self)) != BH_STATE_GONE)
         show_state(self, TRUE);
-}
-
-BhState bh_libvirt_machine_get_doing(BhLibvirtMachine *self)
-{
-    return self->doing;
 }
 
 void bh_libvirt_machine_set_asked_off(BhLibvirtMachine *self, gboolean asked)

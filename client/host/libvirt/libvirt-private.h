@@ -95,11 +95,9 @@ void bh_libvirt_purge_deleted(BhHost *host, BhDeleted *deleted, GTask *task);
 BhLibvirtMachine *bh_libvirt_machine_new(BhLibvirtHost *host, BhSnapshot *snapshot);
 void bh_libvirt_machine_apply_snapshot(BhLibvirtMachine *self, BhSnapshot *snapshot);
 BhLibvirtHost *bh_libvirt_machine_ref_host(BhLibvirtMachine *self); /* or NULL */
-const BhDomain *bh_libvirt_machine_get_config(BhLibvirtMachine *self);
 /* A state that libvirt does not tell: STARTING, SAVING, STOPPING until further notice; OFF: none.
  */
 void bh_libvirt_machine_set_doing(BhLibvirtMachine *self, BhState doing);
-BhState bh_libvirt_machine_get_doing(BhLibvirtMachine *self);
 /* Whether its going off is what somebody here asked for: else it is news, or a crash. */
 void bh_libvirt_machine_set_asked_off(BhLibvirtMachine *self, gboolean asked);
 /* The next reboot is ours: the guest did not do it. */
@@ -128,7 +126,6 @@ void bh_libvirt_machine_end_install(BhLibvirtMachine *self, gboolean rebooted);
 /* libvirt-error.c: the calling thread's last libvirt error as a BhError; what: "start", "save",
  * ...: a whole translated sentence such as "The machine could not be started.". */
 void bh_libvirt_set_error(GError **error, const char *what);
-gboolean bh_libvirt_error_is_disconnect(void); /* about the last error */
 /* Appends to the error's detail: QEMU's own words often tell more than libvirt's. */
 void bh_libvirt_add_detail(GError **error, const char *text);
 

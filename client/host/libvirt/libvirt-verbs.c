@@ -124,7 +124,6 @@ static void start_done(BhWork *work, GError *error)
 /* Save. */
 
 typedef struct {
-    virConnectPtr conn;
     virDomainPtr domain;
     BhJob *job;
     GCancellable *cancellable;
@@ -159,7 +158,7 @@ static gpointer watch_save(gpointer data)
 
 static gboolean run_save(BhWork *work, GError **error)
 {
-    SaveWatch watch = {work->conn, work->domain, work->job, work->cancellable};
+    SaveWatch watch = {work->domain, work->job, work->cancellable};
 
     g_mutex_init(&watch.lock);
     g_cond_init(&watch.cond);

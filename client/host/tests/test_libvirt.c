@@ -83,7 +83,7 @@ static void test_save(void)
     g_assert_cmpint(bh_machine_get_state(machine), ==, BH_STATE_RUNNING);
     act(machine, BH_VERB_SAVE);
 
-    g_autoptr(BhDeleted) deleted = delete (machine);
+    g_autoptr(BhDeleted) deleted = delete_machine(machine);
     g_assert_cmpint(bh_machine_get_state(machine), ==, BH_STATE_GONE);
     g_assert_cmpuint(g_list_model_get_n_items(bh_host_get_deleted(host)), ==, 1);
     restore(deleted);
@@ -193,7 +193,7 @@ static void test_delete(void)
     act(machine, BH_VERB_START);
     act(machine, BH_VERB_FORCE_OFF);
     g_autofree char *id = g_strdup(bh_machine_get_id(machine));
-    BhDeleted *deleted = delete (machine);
+    BhDeleted *deleted = delete_machine(machine);
     g_object_unref(machine);
     g_object_unref(deleted);
     g_assert_cmpuint(count_machines(host), ==, 0);
@@ -234,7 +234,7 @@ static void test_delete_interrupted(void)
     g_autofree char *xml = virsh("dumpxml --inactive %s", id);
     g_autofree char *xml_file = g_build_filename(g_get_home_dir(), "half.xml", NULL);
 
-    g_autoptr(BhDeleted) deleted = delete (machine);
+    g_autoptr(BhDeleted) deleted = delete_machine(machine);
     g_object_unref(machine);
     g_assert_true(g_file_get_contents(record, &kept, NULL, NULL));
     g_assert_true(g_file_set_contents(xml_file, xml, -1, NULL));
@@ -264,7 +264,7 @@ static void test_undelete_name_taken(void)
 {
     BhHost *host = open_host();
     BhMachine *first = create(host, "Twin");
-    g_autoptr(BhDeleted) deleted = delete (first);
+    g_autoptr(BhDeleted) deleted = delete_machine(first);
     g_object_unref(first);
     g_autoptr(BhMachine) second = create(host, "Twin");
     g_autoptr(GAsyncResult) result = NULL;

@@ -29,6 +29,7 @@ BhMachineSpec *tiny_spec(const char *name);
 BhMachine *create(BhHost *host, const char *name);
 gboolean try_act(BhMachine *machine, BhVerb verb, BhJob *job, GError **error);
 void act(BhMachine *machine, BhVerb verb);
+BhDeleted *delete_machine(BhMachine *machine);
 void restore(BhDeleted *deleted);
 void purge(BhDeleted *deleted);
 void remove_for_good(BhMachine *machine);

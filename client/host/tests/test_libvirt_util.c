@@ -83,7 +83,7 @@ void act(BhMachine *machine, BhVerb verb)
     g_assert_no_error(error);
 }
 
-static BhDeleted *delete (BhMachine *machine)
+BhDeleted *delete_machine(BhMachine *machine)
 {
     g_autoptr(GAsyncResult) result = NULL;
     GError *error = NULL;
@@ -118,7 +118,7 @@ void remove_for_good(BhMachine *machine)
 {
     if (bh_machine_is_active(machine))
         act(machine, BH_VERB_FORCE_OFF);
-    g_autoptr(BhDeleted) deleted = delete (machine);
+    g_autoptr(BhDeleted) deleted = delete_machine(machine);
     purge(deleted);
 }
 

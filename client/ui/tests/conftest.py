@@ -28,7 +28,7 @@ def start_screen():
     """Xvfb on a free display; it tells which."""
     read, write = os.pipe()
     process = subprocess.Popen(["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x1024x24",
-                                "-nolisten", "tcp"], pass_fds=[write], preexec_fn=prefer,
+                                "-nolisten", "tcp", "-noreset"], pass_fds=[write], preexec_fn=prefer,
                                stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as pipe:

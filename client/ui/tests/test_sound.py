@@ -6,6 +6,7 @@ import base64
 import math
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -15,28 +16,39 @@ TONE, RATE = 440, 8000
 OTHERS = (110, 220, 330, 660, 1000, 1760)
 
 
+class Speaker:
+    """A sound server whose only sink goes nowhere, but can be recorded."""
+
+    def __init__(self, folder):
+        self.folder, self.address = folder, f"unix:{folder / 'native'}"
+        self.start()
+
+    def start(self):
+        env = dict(os.environ, HOME=str(self.folder), PULSE_RUNTIME_PATH=str(self.folder))
+        self.process = subprocess.Popen(
+            ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
+             "--realtime=no", "--high-priority=no",
+             "-L", f"module-native-protocol-unix socket={self.folder / 'native'} auth-anonymous=1",
+             "-L", "module-null-sink sink_name=speaker"], env=env, stderr=subprocess.DEVNULL)
+        wait_for("the sound server", lambda: subprocess.run(
+            ["pactl", "-s", self.address, "info"], capture_output=True, check=False).returncode == 0)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        (self.folder / "native").unlink(missing_ok=True)
+
+
 @pytest.fixture(scope="module")
 def speaker(tmp_path_factory, desktop):
-    """The server's address; what its only sink plays can be recorded."""
-    folder = tmp_path_factory.mktemp("pulse")
-    address = folder / "native"
-    env = dict(os.environ, HOME=str(folder), PULSE_RUNTIME_PATH=str(folder))
-    process = subprocess.Popen(
-        ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no",
-         "--realtime=no", "--high-priority=no",
-         "-L", f"module-native-protocol-unix socket={address} auth-anonymous=1",
-         "-L", "module-null-sink sink_name=speaker"], env=env, stderr=subprocess.DEVNULL)
-    server = f"unix:{address}"
-    wait_for("the sound server", lambda: subprocess.run(
-        ["pactl", "-s", server, "info"], capture_output=True, check=False).returncode == 0)
-    yield server
-    process.terminate()
-    process.wait()
+    one = Speaker(tmp_path_factory.mktemp("pulse"))
+    yield one
+    one.kill()
 
 
 def record(server, seconds=1.5):
     """What is heard, as 16-bit samples."""
-    process = subprocess.Popen(["parec", "-s", server, "-d", "speaker.monitor", "--raw", "--channels=1",
+    process = subprocess.Popen(["parec", "-s", server.address, "-d", "speaker.monitor", "--raw", "--channels=1",
                                 f"--rate={RATE}", "--format=s16le", "--latency-msec=50"],
                                stdout=subprocess.PIPE)
     data = process.stdout.read(int(seconds * RATE) * 2)
@@ -66,9 +78,20 @@ def is_silent(server):
 
 @pytest.fixture
 def app(real, demo_desktop, speaker):
-    app = real("--machine", demo_desktop.name, env={"PULSE_SERVER": speaker})
+    app = real("--machine", demo_desktop.name, env={"PULSE_SERVER": speaker.address})
     demo_desktop.seen()
     return app
+
+
+def stop(guest):
+    guest.run("pkill -x pacat; while pgrep -x pacat; do sleep 0.2; done; true")
+
+
+def play(guest):
+    """Plays from now on; what played before ends first."""
+    stop(guest)
+    guest.run("(while cat /tmp/tone; do :; done | XDG_RUNTIME_DIR=/run/user/1000 setsid pacat --raw "
+              f"--rate={RATE} --channels=1 --format=s16le) >/tmp/pacat.log 2>&1 &")
 
 
 @pytest.fixture
@@ -77,10 +100,9 @@ def tone(demo_desktop):
     wave = array.array("h", (int(20000 * math.sin(2 * math.pi * TONE * i / RATE))
                              for i in range(RATE)))
     demo_desktop.run(f"echo {base64.b64encode(wave.tobytes()).decode()} | base64 -d > /tmp/tone")
-    demo_desktop.run("(while cat /tmp/tone; do :; done | XDG_RUNTIME_DIR=/run/user/1000 setsid pacat --raw "
-                     f"--rate={RATE} --channels=1 --format=s16le) >/tmp/pacat.log 2>&1 &")
+    play(demo_desktop)
     yield
-    demo_desktop.run("pkill -x pacat; rm -f /tmp/tone; true")
+    stop(demo_desktop)
 
 
 def set_volume(app, value):
@@ -107,8 +129,11 @@ def test_the_guest_is_heard_muted_and_quieter(app, tone, speaker):
     wait_for("the tone again", lambda: heard(speaker) > loud * 0.7, 15)
 
 
-def test_the_sound_server_may_die_and_come_back(app, tone, speaker):
+def test_the_sound_server_may_die_and_come_back(app, demo_desktop, tone, speaker):
     wait_for("the tone", lambda: heard(speaker), 60, 0.5)
-    subprocess.run(["pactl", "-s", speaker, "unload-module", "module-native-protocol-unix"],
-                   check=False)
+    speaker.kill()
+    time.sleep(1)  # sound goes on coming, and finds no server
     assert app.process.poll() is None
+    speaker.start()
+    play(demo_desktop)
+    wait_for("the tone on the new server", lambda: heard(speaker), 60, 0.5)
