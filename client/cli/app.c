@@ -2,7 +2,8 @@
 /*
  * See app.h. The contract, all on the session bus at BH_APP_ID, /org/bulkhead/Bulkhead: the actions
  * "open-machine" (s: id), "usb-attach" and "usb-detach" (ss: machine id, device id), and the
- * read-only state of the action "shown-machines" (as: ids of the machines that have a window).
+ * read-only state of the action "shown-machines" (as: ids of the machines that have a window; an
+ * app without it is asked all the same).
  */
 #include "app.h"
 

@@ -2,9 +2,8 @@
 /*
  * Verbs about USB devices: usb list, usb attach, usb detach, usb rules.
  *
- * An arbiter acts by itself on the user's rules as soon as the main loop runs. A command must move
- * the one device it was given and nothing else, so the arbiter that moves has no rules; the one
- * that knows them is only asked, and gone before the main loop turns.
+ * A command moves the one device it was given and nothing else, so its arbiter never acts on the
+ * user's rules by itself: that is the running app's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,8 +14,6 @@
 
 #include "app.h"
 #include "output.h"
-
-#define NO_RULES "/nonexistent/bulkhead-usb-rules"
 
 static const char *const guard_names[] = {"free", "confirm", "refuse"};
 static const char *const route_names[] = {"none", "spice", "host"};
@@ -225,11 +222,19 @@ static int unmount(Cli *cli, BhUsbDevice *device)
     return cli_error(cli, error);
 }
 
+static BhUsbArbiter *passive_arbiter(Cli *cli, BhUsbMonitor *monitor)
+{
+    g_autoptr(BhUsbRules) rules = bh_usb_rules_new(NULL);
+    BhUsbArbiter *arbiter = bh_usb_arbiter_new(cli->host, monitor, rules);
+
+    bh_usb_arbiter_set_automatic(arbiter, FALSE);
+    return arbiter;
+}
+
 static gboolean move(Cli *cli, BhUsbMonitor *monitor, BhMachine *machine, BhUsbDevice *device,
                      gboolean consent, GError **error)
 {
-    g_autoptr(BhUsbRules) rules = bh_usb_rules_new(NO_RULES);
-    g_autoptr(BhUsbArbiter) arbiter = bh_usb_arbiter_new(cli->host, monitor, rules);
+    g_autoptr(BhUsbArbiter) arbiter = passive_arbiter(cli, monitor);
     g_autoptr(BhJob) job = cli_job(cli, _("Moving the device"), machine);
     g_autoptr(GAsyncResult) result = NULL;
 
@@ -300,8 +305,7 @@ static int run_attach(Cli *cli, char **args, guint n)
 
 static BhMachine *owner_of(Cli *cli, BhUsbMonitor *monitor, BhUsbDevice *device)
 {
-    g_autoptr(BhUsbRules) rules = bh_usb_rules_new(NO_RULES);
-    g_autoptr(BhUsbArbiter) arbiter = bh_usb_arbiter_new(cli->host, monitor, rules);
+    g_autoptr(BhUsbArbiter) arbiter = passive_arbiter(cli, monitor);
 
     return bh_usb_arbiter_get_owner(arbiter, device);
 }

@@ -113,8 +113,12 @@ static void update_accelerator(BhHomeWindow *self)
     g_autofree char *seen = bh_prefs_get_string(bh_prefs_get(), "accelerator-note-seen", "");
     gboolean show = bh_host_get_state(self->host) == BH_HOST_CONNECTED && note && *note &&
                     !g_str_equal(note, seen);
+    g_autofree char *text = NULL;
 
-    gtk_label_set_text(GTK_LABEL(self->accelerator_label), note ? note : "");
+    if (show)
+        text =
+            g_strdup_printf("%s %s", _("Machines run slowly here, by software emulation."), note);
+    gtk_label_set_text(GTK_LABEL(self->accelerator_label), text ? text : "");
     gtk_widget_set_visible(self->accelerator_bar, show);
     update_subtitle(self);
 }

@@ -354,6 +354,8 @@ static void bh_tile_init(BhTile *self)
 
     self->progress = gtk_progress_bar_new();
     gtk_widget_set_valign(self->progress, GTK_ALIGN_START);
+    /* Inside the upper edge of the screen. */
+    g_object_set(self->progress, "margin-start", 18, "margin-end", 18, "margin-top", 18, NULL);
     gtk_widget_set_no_show_all(self->progress, TRUE);
     gtk_overlay_add_overlay(GTK_OVERLAY(self), self->progress);
     gtk_overlay_set_overlay_pass_through(GTK_OVERLAY(self), self->progress, TRUE);

@@ -80,9 +80,12 @@ static BhHostCaps *read_caps(BhLibvirtHost *host, virConnectPtr conn, GError **e
         free(xml);
         return g_steal_pointer(&caps);
     }
-    bh_libvirt_set_error(error, _("The host did not tell what it can do."));
-    if (error && *error && !bh_error_get_hint(*error) && !xml)
-        g_prefix_error(error, "%s ", _("Is the package “qemu-system-x86” installed there?"));
+    const virError *cause = virGetLastError();
+    g_propagate_error(error, bh_error_new(BH_ERROR_NOT_SUPPORTED,
+                                          _("Check that it has QEMU for x86 (package "
+                                            "“qemu-system-x86”)."),
+                                          cause ? cause->message : NULL,
+                                          _("This host did not tell what it can do.")));
     free(xml);
     return NULL;
 }

@@ -5,8 +5,8 @@
  * The caller makes one, hands it to an *_async function (every one takes a job or NULL) and watches
  * its properties; the outcome arrives in the callback as usual. The worker reports from any thread;
  * properties change and notify on the main context only, at most about ten times a second.
- * Operations of a host or machine end the job they are given; the helpers in image.h and create.h
- * only report to it, so that one job can cover several steps.
+ * Operations of a host or machine end the job they are given; those of image.h only report to
+ * it, so that one job can cover several steps.
  */
 #pragma once
 
