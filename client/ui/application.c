@@ -64,20 +64,40 @@ GtkWindow *bh_application_find_machine_window(BhMachine *machine)
     return find_window("display", machine);
 }
 
+static void present_machine(GtkWindow *window, BhMachine *machine)
+{
+    gtk_window_present(window);
+    if (bh_machine_can(machine, BH_VERB_START, NULL))
+        bh_machine_act(machine, BH_VERB_START, window);
+}
+
+static gboolean on_present(gpointer data)
+{
+    GtkWindow *window = data;
+
+    /* Without an application it was closed in the meantime. */
+    if (gtk_window_get_application(window))
+        present_machine(window, g_object_get_data(data, MACHINE_KEY));
+    return G_SOURCE_REMOVE;
+}
+
+/* A new window is built now and mapped in the next turn of the main loop: each takes tens of
+ * milliseconds the first time, and together they would be felt. */
 void bh_application_open_machine(BhMachine *machine, GtkWindow *from)
 {
     GtkApplication *application = GTK_APPLICATION(g_application_get_default());
     BhSession *session = bh_session_find(machine);
     GtkWindow *window = find_window("display", machine);
+    BhUsbArbiter *arbiter;
 
-    if (!window) {
-        BhUsbArbiter *arbiter = session ? bh_session_get_arbiter(session) : NULL;
-        window = GTK_WINDOW(bh_display_window_new(application, machine, arbiter));
-        adopt_window(GTK_WIDGET(window), "display", machine, session);
+    if (window) {
+        present_machine(window, machine);
+        return;
     }
-    gtk_window_present(window);
-    if (bh_machine_can(machine, BH_VERB_START, NULL))
-        bh_machine_act(machine, BH_VERB_START, window);
+    arbiter = session ? bh_session_get_arbiter(session) : NULL;
+    window = GTK_WINDOW(bh_display_window_new(application, machine, arbiter));
+    adopt_window(GTK_WIDGET(window), "display", machine, session);
+    g_idle_add_full(G_PRIORITY_DEFAULT, on_present, g_object_ref(window), g_object_unref);
 }
 
 void bh_application_show_settings(BhMachine *machine, GtkWindow *from)

@@ -50,6 +50,7 @@ struct _BhDisplayWindow {
     BhKeyChord chord;
     gboolean captured;      /* keys go to the guest */
     gboolean wants_capture; /* ... and shall again when its picture comes back */
+    gboolean seen_picture;  /* of the present session */
     gboolean sized;    /* the window has taken the first picture's size */
     gboolean closing;
 };

@@ -15,6 +15,8 @@
 /* Sound that lags more than this behind the picture is thrown away rather than played late. */
 #define MAX_BUFFER_US (400 * PA_USEC_PER_MSEC)
 #define TARGET_BUFFER_US (80 * PA_USEC_PER_MSEC)
+/* A guest may play without a pause for days; its sound comes back when the server does. */
+#define RETRY_SECONDS 2
 
 struct _BhDisplaySound {
     GObject parent_instance;
@@ -27,6 +29,7 @@ struct _BhDisplaySound {
     pa_sample_spec spec; /* rate 0: the guest does not play */
     double volume, guest_volume;
     gboolean muted, guest_muted;
+    guint retry_source;
 };
 
 enum { SIGNAL_CHANGED, N_SIGNALS };
@@ -78,6 +81,7 @@ static void close_stream(BhDisplaySound *self)
 static void close_context(BhDisplaySound *self)
 {
     close_stream(self);
+    g_clear_handle_id(&self->retry_source, g_source_remove);
     if (!self->context)
         return;
     pa_context_set_state_callback(self->context, NULL, NULL);
@@ -119,12 +123,27 @@ static void open_stream(BhDisplaySound *self)
     pa_stream_connect_playback(self->stream, NULL, &buffer, flags, &volume, NULL);
 }
 
-static void on_context_state(pa_context *context, void *data)
+static void open_context(BhDisplaySound *self);
+
+static gboolean on_retry(gpointer data)
 {
     BhDisplaySound *self = BH_DISPLAY_SOUND(data);
 
-    if (pa_context_get_state(context) == PA_CONTEXT_READY)
+    self->retry_source = 0;
+    if (self->spec.rate)
+        open_context(self);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_context_state(pa_context *context, void *data)
+{
+    BhDisplaySound *self = BH_DISPLAY_SOUND(data);
+    pa_context_state_t state = pa_context_get_state(context);
+
+    if (state == PA_CONTEXT_READY)
         open_stream(self);
+    else if (!PA_CONTEXT_IS_GOOD(state) && !self->retry_source)
+        self->retry_source = g_timeout_add_seconds(RETRY_SECONDS, on_retry, self);
 }
 
 /* No autospawn: starting a server would block, and desktops start theirs on connection. */

@@ -93,6 +93,8 @@ static void on_focus(BhDisplayWindow *self)
 {
     bh_key_chord_reset(&self->chord);
     update_capture(self);
+    if (self->captured) /* by a click or Tab: as good as the action */
+        self->wants_capture = TRUE;
 }
 
 static void activate(BhDisplayWindow *self, const char *action)
@@ -183,15 +185,24 @@ static void show_view(BhDisplayWindow *self, gboolean picture)
     gtk_stack_set_visible_child_name(GTK_STACK(self->stack), name);
     if (!next || next == focus)
         return;
-    if (picture ? changes && self->wants_capture
+    if (picture ? changes && self->wants_capture && !bh_display_bar_has_popup(self->bar)
                 : !focus || gtk_widget_is_ancestor(focus, self->stack))
         gtk_widget_grab_focus(next);
+}
+
+/* A guest that changes its resolution has no picture for a moment. The screen stays in view then,
+ * black: a page that flashes up would also take the keyboard away. */
+static gboolean has_picture(BhDisplayWindow *self)
+{
+    if (bh_display_screen_is_ready(self->screen))
+        self->seen_picture = TRUE;
+    return self->seen_picture && get_display(self);
 }
 
 void bh_display_window_update(BhDisplayWindow *self)
 {
     BhState state = bh_machine_get_state(self->machine);
-    gboolean picture = bh_display_screen_is_ready(self->screen) && state != BH_STATE_STARTING;
+    gboolean picture = has_picture(self) && state != BH_STATE_STARTING;
     const char *notice = picture ? notice_text(self) : NULL;
 
     if (self->closing)
@@ -219,6 +230,7 @@ static void drop_usb(BhDisplayWindow *self)
 static void on_session(BhDisplayLink *link, SpiceSession *session, BhDisplayWindow *self)
 {
     drop_usb(self);
+    self->seen_picture = FALSE;
     bh_display_screen_set_session(self->screen, session);
     bh_display_sound_set_session(self->sound, session);
     bh_display_actions_session(self, session);

@@ -117,18 +117,28 @@ static void show_disk(BhMachineForm *self, const BhMediaInfo *media)
     }
 }
 
-void bh_machine_form_set(BhMachineForm *self, const BhMachineSpec *spec, const BhMediaInfo *media)
+static void set_limits(BhMachineForm *self)
 {
     guint cpus = bh_host_get_cpus(self->host);
     guint64 memory = bh_host_get_memory(self->host) >> 20;
+    g_autofree char *size = bh_format_mib((guint)memory);
+    g_autofree char *cpu_text = cpus ? g_strdup_printf(_("This host has %u."), cpus) : NULL;
+    g_autofree char *memory_text = memory ? g_strdup_printf(_("This host has %s."), size) : NULL;
 
-    bh_machine_spec_free(self->spec);
-    self->spec = bh_machine_spec_copy(spec);
-    self->touched_cpus = self->touched_memory = self->touched_disk = self->touched_security = FALSE;
     gtk_spin_button_set_range(GTK_SPIN_BUTTON(self->cpus), 1, cpus ? cpus : FALLBACK_CPUS);
     gtk_spin_button_set_range(GTK_SPIN_BUTTON(self->memory), MIN_MEMORY_MIB,
                               memory ? (double)memory : FALLBACK_MEMORY_MIB);
+    gtk_widget_set_tooltip_text(self->cpus, cpu_text);
+    gtk_widget_set_tooltip_text(self->memory, memory_text);
+}
+
+void bh_machine_form_set(BhMachineForm *self, const BhMachineSpec *spec, const BhMediaInfo *media)
+{
+    bh_machine_spec_free(self->spec);
+    self->spec = bh_machine_spec_copy(spec);
+    self->touched_cpus = self->touched_memory = self->touched_disk = self->touched_security = FALSE;
     self->filling = TRUE;
+    set_limits(self);
     gtk_entry_set_text(GTK_ENTRY(self->name), spec->name ? spec->name : "");
     bh_os_chooser_set_os(BH_OS_CHOOSER(self->os), spec->os_id);
     show_disk(self, media);
@@ -314,23 +324,11 @@ static void bh_machine_form_init(BhMachineForm *self)
     gtk_widget_show_all(grid);
 }
 
-static void add_limit(GtkWidget *spin, char *text)
-{
-    gtk_widget_set_tooltip_text(spin, text);
-    g_free(text);
-}
-
 GtkWidget *bh_machine_form_new(BhHost *host)
 {
     BhMachineForm *self = g_object_new(BH_TYPE_MACHINE_FORM, NULL);
-    guint cpus = bh_host_get_cpus(host);
-    g_autofree char *memory = bh_format_mib((guint)(bh_host_get_memory(host) >> 20));
 
     self->host = g_object_ref(host);
-    if (cpus)
-        add_limit(self->cpus, g_strdup_printf(_("This host has %u."), cpus));
-    if (bh_host_get_memory(host))
-        add_limit(self->memory, g_strdup_printf(_("This host has %s."), memory));
     return GTK_WIDGET(self);
 }
 

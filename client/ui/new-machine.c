@@ -55,24 +55,35 @@ static void on_form_changed(BhMachineForm *form, gpointer data)
     gtk_label_set_text(GTK_LABEL(self->problem_label), valid ? "" : error->message);
 }
 
-/* The form appears when both the medium is known and the systems' database is loaded. */
-static void maybe_show_form(BhNewMachine *self)
-{
-    g_autoptr(BhMachineSpec) spec = NULL;
-
-    if (!self->os_loaded || !self->media_ready || self->closed)
-        return;
-    spec = bh_spec_from_media(bh_session_get_host(self->session), self->media, NULL);
-    bh_machine_form_set(BH_MACHINE_FORM(self->form), spec, self->media);
-    show_page(self, "form");
-}
-
 static void fail(BhNewMachine *self, const GError *error, const char *title)
 {
     if (self->closed || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         return;
+    self->media_ready = FALSE;
     show_page(self, "source");
     bh_error_bar_show(BH_ERROR_BAR(self->error_bar), error, title);
+}
+
+/* The form appears when the medium is known, the systems' database is loaded and the host has
+ * answered: what is proposed depends on all three. */
+static void maybe_show_form(BhNewMachine *self)
+{
+    BhHost *host = bh_session_get_host(self->session);
+    const GError *error = bh_session_get_open_error(self->session);
+    g_autoptr(BhMachineSpec) spec = NULL;
+
+    if (!self->os_loaded || !self->media_ready || self->closed)
+        return;
+    if (bh_host_get_state(host) != BH_HOST_CONNECTED) {
+        if (error)
+            fail(self, error, _("The host does not answer"));
+        return;
+    }
+    if (g_str_equal(gtk_stack_get_visible_child_name(GTK_STACK(self->stack)), "form"))
+        return;
+    spec = bh_spec_from_media(host, self->media, NULL);
+    bh_machine_form_set(BH_MACHINE_FORM(self->form), spec, self->media);
+    show_page(self, "form");
 }
 
 static void on_os_loaded(GObject *source, GAsyncResult *result, gpointer data)
@@ -282,6 +293,16 @@ static gboolean bh_new_machine_key_press(GtkWidget *widget, GdkEventKey *event)
 
 /* --- construction --- */
 
+static void on_host_state(BhHost *host, GParamSpec *pspec, gpointer data)
+{
+    maybe_show_form(data);
+}
+
+static void on_open_failed(BhSession *session, GError *error, gpointer data)
+{
+    maybe_show_form(data);
+}
+
 static void bh_new_machine_destroy(GtkWidget *widget)
 {
     BhNewMachine *self = BH_NEW_MACHINE(widget);
@@ -348,6 +369,9 @@ GtkWidget *bh_new_machine_new(GtkWindow *parent, BhSession *session)
     self->session = g_object_ref(session);
     self->form = bh_machine_form_new(bh_session_get_host(session));
     g_signal_connect(self->form, "changed", G_CALLBACK(on_form_changed), self);
+    g_signal_connect_object(bh_session_get_host(session), "notify::state",
+                            G_CALLBACK(on_host_state), self, 0);
+    g_signal_connect_object(session, "open-failed", G_CALLBACK(on_open_failed), self, 0);
     gtk_box_pack_start(GTK_BOX(self->form_box), self->form, FALSE, FALSE, 0);
     show_page(self, "source");
     return GTK_WIDGET(self);

@@ -8,6 +8,7 @@
  */
 #include "usb-panel.h"
 
+#include "prefs.h"
 #include "usb-row.h"
 #include "util.h"
 
@@ -22,7 +23,8 @@ struct _BhUsbPanel {
     BhUsbArbiter *arbiter;
     BhMachine *machine;
     GtkFileChooserNative *chooser;
-    char *cd_key; /* what the CD list shows, to leave it alone while nothing changes */
+    char *cd_key;  /* what the CD list shows, to leave it alone while nothing changes */
+    char *problem; /* of the last sharing: stays until the next one */
     GtkWidget *list, *cds, *footer, *share_button, *share_note, *placeholder;
 };
 
@@ -64,11 +66,10 @@ static void on_shared(GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(GError) error = NULL;
     bh_usb_redirector_share_cd_finish(BH_USB_REDIRECTOR(source), result, &error);
     if (self->arbiter) { /* not closed meanwhile */
+        g_clear_pointer(&self->problem, g_free);
+        if (error && !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+            self->problem = bh_error_to_text(error);
         update(self);
-        if (error && !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-            g_autofree char *text = bh_error_to_text(error);
-            show_note(self, text, TRUE);
-        }
     }
     g_object_unref(self);
 }
@@ -93,14 +94,17 @@ static void on_file_chosen(GtkNativeDialog *chooser, int response, BhUsbPanel *s
                                 ? gtk_file_chooser_get_filename(GTK_FILE_CHOOSER(chooser))
                                 : NULL;
     g_clear_object(&self->chooser);
-    if (path)
+    if (path) {
+        bh_prefs_set_media_folder(path);
         share(self, path, TRUE);
+    }
 }
 
 static void on_share(BhUsbPanel *self)
 {
     GtkWidget *window = gtk_widget_get_toplevel(GTK_WIDGET(self));
     GtkFileFilter *filter = gtk_file_filter_new();
+    g_autofree char *folder = bh_prefs_get_media_folder();
     g_clear_object(&self->chooser);
     self->chooser = gtk_file_chooser_native_new(_("Share an ISO as a USB CD"),
                                                 GTK_IS_WINDOW(window) ? GTK_WINDOW(window) : NULL,
@@ -110,6 +114,9 @@ static void on_share(BhUsbPanel *self)
     gtk_file_filter_add_pattern(filter, "*.ISO");
     gtk_file_filter_add_mime_type(filter, "application/x-cd-image");
     gtk_file_chooser_add_filter(GTK_FILE_CHOOSER(self->chooser), filter);
+    /* Without a folder it opens on an empty list of recent files, whose focus is on a widget that
+     * is not there: GTK 3 then complains at every key. */
+    gtk_file_chooser_set_current_folder(GTK_FILE_CHOOSER(self->chooser), folder);
     g_signal_connect_object(self->chooser, "response", G_CALLBACK(on_file_chosen), self, 0);
     gtk_native_dialog_show(GTK_NATIVE_DIALOG(self->chooser));
 }
@@ -169,7 +176,7 @@ static void update(BhUsbPanel *self)
         can_share ? bh_usb_redirector_list_cds(redirector) : g_ptr_array_new();
     gtk_widget_set_visible(self->footer, can_share);
     gtk_widget_set_sensitive(self->share_button, reason == NULL);
-    show_note(self, reason, FALSE);
+    show_note(self, reason ? reason : self->problem, !reason);
     update_cds(self, paths);
 }
 
@@ -187,6 +194,7 @@ static void bh_usb_panel_dispose(GObject *object)
 static void bh_usb_panel_finalize(GObject *object)
 {
     g_free(BH_USB_PANEL(object)->cd_key);
+    g_free(BH_USB_PANEL(object)->problem);
     G_OBJECT_CLASS(bh_usb_panel_parent_class)->finalize(object);
 }
 

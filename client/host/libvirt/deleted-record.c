@@ -41,6 +41,7 @@ BhDeletedRecord *bh_deleted_record_parse(const char *text)
     self->uri = bh_xml_attr(root, "uri");
     self->time = (gint64)bh_xml_attr_uint(root, "time", 0);
     self->purging = bh_xml_attr_is(root, "purging", "yes");
+    self->restoring = bh_xml_attr_is(root, "restoring", "yes");
     self->save_path = bh_xml_attr(bh_xml_child(root, "saved"), "path");
     for (xmlNode *disk = bh_xml_child(root, "disk"); disk; disk = bh_xml_next(disk)) {
         char *path = bh_xml_attr(disk, "path");
@@ -68,6 +69,7 @@ char *bh_deleted_record_to_text(const BhDeletedRecord *self)
     bh_xml_set(root, "uri", self->uri);
     bh_xml_set(root, "time", time);
     bh_xml_set(root, "purging", self->purging ? "yes" : NULL);
+    bh_xml_set(root, "restoring", self->restoring ? "yes" : NULL);
     bh_xml_set_text(bh_xml_add(root, "name"), self->name);
     for (guint i = 0; i < self->disks->len; i++)
         bh_xml_set(bh_xml_add(root, "disk"), "path", self->disks->pdata[i]);
@@ -86,6 +88,16 @@ static char *record_file(BhLibvirtHost *host, const char *uuid, const char *suff
 char *bh_deleted_save_file(BhLibvirtHost *host, const char *uuid)
 {
     return record_file(host, uuid, ".save", NULL);
+}
+
+void bh_deleted_give_back_saved(BhLibvirtHost *host, const BhDeletedRecord *record)
+{
+    g_autofree char *copy = bh_deleted_save_file(host, record->uuid);
+
+    if (record->save_path && copy && access(record->save_path, F_OK) < 0 &&
+        link(copy, record->save_path) < 0)
+        g_warning("saved memory could not be put back to %s: %s", record->save_path,
+                  g_strerror(errno));
 }
 
 static void sync_folder_of(const char *path)
@@ -113,14 +125,15 @@ gboolean bh_deleted_record_write(BhLibvirtHost *host, const BhDeletedRecord *sel
         sync_folder_of(path);
         return TRUE;
     }
-    g_propagate_error(error, bh_error_new(g_error_matches(cause, G_FILE_ERROR, G_FILE_ERROR_NOSPC)
-                                              ? BH_ERROR_NO_SPACE
-                                              : BH_ERROR_PERMISSION,
-                                          _("Check the free space and the permissions of your "
-                                            "home."),
-                                          cause->message,
-                                          _("The note that lets the machine be had back could not "
-                                            "be written, so it was not deleted.")));
+    g_propagate_error(
+        error,
+        bh_error_new(g_error_matches(cause, G_FILE_ERROR, G_FILE_ERROR_NOSPC) ? BH_ERROR_NO_SPACE
+                                                                              : BH_ERROR_PERMISSION,
+                     _("Check the free space and the permissions of your "
+                       "home."),
+                     cause->message,
+                     _("The record of the deleted machine could not be written, so nothing was "
+                       "changed.")));
     return FALSE;
 }
 
@@ -193,6 +206,10 @@ static gboolean settle(BhLibvirtHost *host, virConnectPtr conn, BhDeletedRecord 
         return !bh_deleted_record_purge(host, conn, record, NULL);
     domain = virDomainLookupByUUIDString(conn, record->uuid);
     if (domain) {
+        /* Only then: a machine had back by other means may have run since, and old memory on a
+         * newer disk would destroy it. */
+        if (record->restoring)
+            bh_deleted_give_back_saved(host, record);
         bh_deleted_record_drop(host, record->uuid);
         return FALSE;
     }

@@ -50,8 +50,9 @@ char *bh_part_video(BhVideo video)
 {
     const char *model = "<model type='vga' vram='32768' heads='1' primary='yes'/>";
 
+    /* 64 MiB of frame buffer: enough for 3840x2160. Host memory only as far as it is used. */
     if (video == BH_VIDEO_QXL)
-        model = "<model type='qxl' ram='65536' vram='65536' vgamem='32768' heads='1' "
+        model = "<model type='qxl' ram='131072' vram='65536' vgamem='65536' heads='1' "
                 "primary='yes'/>";
     else if (video == BH_VIDEO_VIRTIO)
         model = "<model type='virtio' heads='1' primary='yes'/>";

@@ -142,14 +142,14 @@ static gboolean run_restore(BhWork *work, GError **error)
 
     if (!record || !bh_libvirt_check_name(work->conn, record->name, uuid, error))
         return FALSE;
+    record->restoring = TRUE;
+    if (record->save_path && !bh_deleted_record_write(work->host, record, error))
+        return FALSE;
     g_autoptr(virDomain) domain =
         bh_libvirt_define(work->conn, record->xml, _("The machine could not be had back."), error);
     if (!domain)
         return FALSE;
-    /* libvirt resumes from this file at the next start, whether it noticed it or not. */
-    g_autofree char *copy = bh_deleted_save_file(work->host, uuid);
-    if (record->save_path && copy && access(record->save_path, F_OK) < 0)
-        link_again(copy, record->save_path);
+    bh_deleted_give_back_saved(work->host, record);
     work->snapshot = bh_snapshot_read(domain);
     bh_deleted_record_drop(work->host, uuid);
     return TRUE;

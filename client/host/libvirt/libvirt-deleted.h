@@ -10,10 +10,11 @@
 typedef struct {
     char *uuid, *name, *uri;
     gint64 time;
-    gboolean purging; /* being removed for good: can only go on */
-    GPtrArray *disks; /* paths recorded as made by Bulkhead */
-    char *save_path;  /* where libvirt wants the saved memory, or NULL */
-    char *xml;        /* the domain */
+    gboolean purging;   /* being removed for good: can only go on */
+    gboolean restoring; /* being had back: its saved memory still has to follow */
+    GPtrArray *disks;   /* paths recorded as made by Bulkhead */
+    char *save_path;    /* where libvirt wants the saved memory, or NULL */
+    char *xml;          /* the domain */
 } BhDeletedRecord;
 
 void bh_deleted_record_free(BhDeletedRecord *self);
@@ -32,6 +33,8 @@ BhDeletedRecord *bh_deleted_record_load(BhLibvirtHost *host, const char *uuid, G
 void bh_deleted_record_drop(BhLibvirtHost *host, const char *uuid);
 /* "UUID.save" beside the record. */
 char *bh_deleted_save_file(BhLibvirtHost *host, const char *uuid);
+/* Puts kept memory where libvirt resumes from it at the next start, unless something is there. */
+void bh_deleted_give_back_saved(BhLibvirtHost *host, const BhDeletedRecord *record);
 
 /* All records of this host, after cleaning up what a crash left: a machine that is defined as well
  * was not deleted or is back already; one being purged is purged. */

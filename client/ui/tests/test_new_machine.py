@@ -113,6 +113,21 @@ def test_failure_brings_the_form_back(start):
     app.tile("Keep me")
 
 
+def test_host_that_does_not_answer(start, tmp_path):
+    app = start("machines=0&fail=open:disconnected:Nobody_is_there", make_image(tmp_path / "a.qcow2"))
+    window = app.window("New Machine")
+    wait_for("the reason", lambda: [n for n in app.all("label", under=window)
+                                    if "does not answer" in text_of(n)])
+    app.find("push button", "Choose a File", window)
+
+
+def test_file_waits_for_the_host(start, tmp_path):
+    app = start("machines=0&delay=3000&cpus=3&memory=8192", make_image(tmp_path / "a.qcow2"))
+    form(app)
+    app.set_value("CPUs", 99)
+    assert value(app, "CPUs") == "3"
+
+
 def test_progress_and_cancel(start):
     app = start("machines=0&delay=20000")
     app.click("push button", "New Machine…")

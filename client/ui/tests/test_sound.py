@@ -88,8 +88,6 @@ def stop(guest):
 
 
 def play(guest):
-    """Plays from now on; what played before ends first."""
-    stop(guest)
     guest.run("(while cat /tmp/tone; do :; done | XDG_RUNTIME_DIR=/run/user/1000 setsid pacat --raw "
               f"--rate={RATE} --channels=1 --format=s16le) >/tmp/pacat.log 2>&1 &")
 
@@ -129,11 +127,10 @@ def test_the_guest_is_heard_muted_and_quieter(app, tone, speaker):
     wait_for("the tone again", lambda: heard(speaker) > loud * 0.7, 15)
 
 
-def test_the_sound_server_may_die_and_come_back(app, demo_desktop, tone, speaker):
+def test_the_sound_server_may_die_and_come_back(app, tone, speaker):
     wait_for("the tone", lambda: heard(speaker), 60, 0.5)
     speaker.kill()
     time.sleep(1)  # sound goes on coming, and finds no server
     assert app.process.poll() is None
     speaker.start()
-    play(demo_desktop)
-    wait_for("the tone on the new server", lambda: heard(speaker), 60, 0.5)
+    wait_for("the tone on the new server", lambda: heard(speaker), 30, 0.5)
