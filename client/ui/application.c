@@ -45,6 +45,25 @@ static GtkWindow *find_window(const char *kind, BhMachine *machine)
     return NULL;
 }
 
+/* The state of "shown-machines": for programs that want to know whether a window has a machine. */
+static void update_shown_machines(GtkApplication *application)
+{
+    GAction *action = g_action_map_lookup_action(G_ACTION_MAP(application), "shown-machines");
+    GVariantBuilder ids;
+
+    g_variant_builder_init(&ids, G_VARIANT_TYPE_STRING_ARRAY);
+    for (GList *l = gtk_application_get_windows(application); l; l = l->next)
+        if (g_strcmp0(g_object_get_data(l->data, KIND_KEY), "display") == 0)
+            g_variant_builder_add(&ids, "s",
+                                  bh_machine_get_id(g_object_get_data(l->data, MACHINE_KEY)));
+    g_simple_action_set_state(G_SIMPLE_ACTION(action), g_variant_builder_end(&ids));
+}
+
+static void on_change_shown_machines(GSimpleAction *action, GVariant *value, gpointer data)
+{
+    /* read-only: windows decide, not callers */
+}
+
 /* The window keeps its machine and the session alive; kind is a literal. */
 static void adopt_window(GtkWidget *window, const char *kind, BhMachine *machine,
                          BhSession *session)
@@ -57,6 +76,7 @@ static void adopt_window(GtkWidget *window, const char *kind, BhMachine *machine
         g_object_set_data_full(G_OBJECT(window), "bh-session", g_object_ref(session),
                                g_object_unref);
     gtk_window_set_application(GTK_WINDOW(window), application);
+    update_shown_machines(application);
 }
 
 GtkWindow *bh_application_find_machine_window(BhMachine *machine)
@@ -415,6 +435,7 @@ static void add_actions(BhApplication *self)
         {.name = "preferences", .activate = on_preferences},
         {.name = "about", .activate = on_about},
         {.name = "quit", .activate = on_quit},
+        {.name = "shown-machines", .state = "@as []", .change_state = on_change_shown_machines},
     };
     static const struct {
         const char *action;
@@ -455,6 +476,7 @@ static void bh_application_startup(GApplication *application)
     load_css();
     bh_style_start(application);
     add_actions(BH_APPLICATION(application));
+    g_signal_connect(application, "window-removed", G_CALLBACK(update_shown_machines), NULL);
 }
 
 static void bh_application_activate(GApplication *application)

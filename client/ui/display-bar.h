@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * BhDisplayBar: the buttons of a machine's window. One is the window's title bar, a second one hides
- * at the top edge in full screen. Everything in it acts through "win.*" and "machine.*" actions.
+ * BhDisplayBar: the buttons of a machine's window. One is the window's title bar, a second one
+ * hides at the top edge in full screen. Everything in it acts through "win.*" and "machine.*"
+ * actions.
  */
 #pragma once
 

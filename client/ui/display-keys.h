@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Keys between the host and the guest: the release chord, the few keys that stay the host's, and the
- * combinations that can only be sent from a menu.
+ * Keys between the host and the guest: the release chord, the few keys that stay the host's, and
+ * the combinations that can only be sent from a menu.
  */
 #pragma once
 

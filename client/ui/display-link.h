@@ -29,7 +29,8 @@ BhDisplayLink *bh_display_link_new(BhMachine *machine);
 
 BhLinkState bh_display_link_get_state(BhDisplayLink *self);
 const GError *bh_display_link_get_error(BhDisplayLink *self); /* of the last attempt; or NULL */
-guint bh_display_link_get_failures(BhDisplayLink *self); /* in a row; 0 after a lasting connection */
+guint bh_display_link_get_failures(
+    BhDisplayLink *self); /* in a row; 0 after a lasting connection */
 SpiceSession *bh_display_link_get_session(BhDisplayLink *self);  /* borrowed, or NULL */
 SpiceMainChannel *bh_display_link_get_main(BhDisplayLink *self); /* while OPEN; borrowed */
 gboolean bh_display_link_has_agent(BhDisplayLink *self); /* spice-vdagent answers in the guest */

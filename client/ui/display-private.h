@@ -51,12 +51,13 @@ struct _BhDisplayWindow {
     gboolean captured;      /* keys go to the guest */
     gboolean wants_capture; /* ... and shall again when its picture comes back */
     gboolean seen_picture;  /* of the present session */
-    gboolean sized;    /* the window has taken the first picture's size */
+    gboolean sized;         /* the window has taken the first picture's size */
     gboolean closing;
 };
 
 /* display-window.c */
-void bh_display_window_update(BhDisplayWindow *self); /* everything that depends on link and state */
+void bh_display_window_update(
+    BhDisplayWindow *self); /* everything that depends on link and state */
 SpiceInputsChannel *bh_display_window_get_inputs(BhDisplayWindow *self); /* borrowed, or NULL */
 BhDisplayBar *bh_display_window_get_bar(BhDisplayWindow *self); /* the one that is seen now */
 void bh_display_window_capture(BhDisplayWindow *self, gboolean capture);

@@ -19,7 +19,7 @@ G_DECLARE_FINAL_TYPE(BhDisplaySound, bh_display_sound, BH, DISPLAY_SOUND, GObjec
 /* name: what the desktop's mixer calls the stream. Signal "changed": is_available differs. */
 BhDisplaySound *bh_display_sound_new(const char *name);
 void bh_display_sound_set_session(BhDisplaySound *self, SpiceSession *session); /* or NULL */
-gboolean bh_display_sound_is_available(BhDisplaySound *self); /* the machine has sound */
+gboolean bh_display_sound_is_available(BhDisplaySound *self);          /* the machine has sound */
 void bh_display_sound_set_volume(BhDisplaySound *self, double volume); /* 0..1 */
 void bh_display_sound_set_muted(BhDisplaySound *self, gboolean muted);
 void bh_display_sound_close(BhDisplaySound *self);

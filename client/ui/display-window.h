@@ -13,8 +13,9 @@
 G_BEGIN_DECLS
 
 /* A new, not yet shown window. The app starts a machine that is off right after this, so the window
- * waits for it; it need not start anything by itself except on the user's request. It follows the machine until the machine is gone or it is closed;
- * arbiter may be NULL (no USB). Its owner is application, as with every GtkApplicationWindow. */
+ * waits for it; it need not start anything by itself except on the user's request. It follows the
+ * machine until the machine is gone or it is closed; arbiter may be NULL (no USB). Its owner is
+ * application, as with every GtkApplicationWindow. */
 GtkWidget *bh_display_window_new(GtkApplication *application, BhMachine *machine,
                                  BhUsbArbiter *arbiter);
 

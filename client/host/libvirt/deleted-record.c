@@ -271,6 +271,20 @@ static gboolean undefine_for_good(virConnectPtr conn, const BhDeletedRecord *rec
     return FALSE;
 }
 
+/* libvirt removes the store of EFI variables in use; the other one (bh_domain_nvram_path) is ours.
+ */
+static void remove_other_nvram(BhLibvirtHost *host, const BhDeletedRecord *record)
+{
+    g_autofree char *folder = bh_libvirt_folder(host, "nvram", NULL);
+    g_autoptr(BhDomain) domain = bh_domain_parse(record->xml, NULL);
+
+    for (gboolean secure = FALSE; folder && domain && domain->nvram && secure <= TRUE; secure++) {
+        g_autofree char *path = bh_domain_nvram_path(domain->nvram, secure);
+        if (strstr(path, record->uuid))
+            remove_disk(path, folder);
+    }
+}
+
 /* Unless another machine has the name, and so the log, by now. */
 static void remove_log(virConnectPtr conn, const BhDeletedRecord *record)
 {
@@ -301,6 +315,7 @@ gboolean bh_deleted_record_purge(BhLibvirtHost *host, virConnectPtr conn, BhDele
         return FALSE;
     for (guint i = 0; i < record->disks->len; i++)
         remove_disk(record->disks->pdata[i], folder);
+    remove_other_nvram(host, record);
     remove_log(conn, record);
     bh_deleted_record_drop(host, record->uuid);
     return TRUE;

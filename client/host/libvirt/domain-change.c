@@ -204,8 +204,28 @@ static void change_tpm(xmlNode *devices, gboolean tpm)
         bh_xml_remove(present);
 }
 
-/* Another firmware build: libvirt chooses it anew, so the old choice (loader, template) goes. The
- * variables stay: OVMF reads those of its other build. */
+char *bh_domain_nvram_path(const char *path, gboolean secure)
+{
+    gboolean has_suffix = g_str_has_suffix(path, ".fd");
+    g_autofree char *base = g_strndup(path, strlen(path) - (has_suffix ? strlen(".fd") : 0));
+
+    if (g_str_has_suffix(base, "-secure"))
+        base[strlen(base) - strlen("-secure")] = '\0';
+    return g_strconcat(base, secure ? "-secure" : "", has_suffix ? ".fd" : "", NULL);
+}
+
+static void change_nvram(xmlNode *nvram, gboolean secure)
+{
+    g_autofree char *path = bh_xml_text(nvram);
+
+    if (!path || !*path)
+        return; /* not a plain file: libvirt's own choice */
+    g_autofree char *changed = bh_domain_nvram_path(path, secure);
+    bh_xml_set(nvram, "template", NULL);
+    bh_xml_set_text(nvram, changed);
+}
+
+/* Another firmware build: libvirt chooses it anew, so the old choice (loader, template) goes. */
 static void change_secure_boot(xmlNode *root, gboolean secure)
 {
     xmlNode *os = bh_xml_child(root, "os");
@@ -214,8 +234,8 @@ static void change_secure_boot(xmlNode *root, gboolean secure)
 
     bh_xml_remove(bh_xml_child(os, "loader"));
     bh_xml_remove(bh_xml_child(os, "firmware"));
-    if (bh_xml_child(os, "nvram"))
-        bh_xml_set(bh_xml_child(os, "nvram"), "template", NULL);
+    if (bh_xml_child(os, "nvram") && !bh_xml_child(bh_xml_child(os, "nvram"), "source"))
+        change_nvram(bh_xml_child(os, "nvram"), secure);
     bh_xml_set(os, "firmware", "efi");
     xmlNode *firmware = bh_xml_add(os, "firmware");
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {

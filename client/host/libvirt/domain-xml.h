@@ -48,6 +48,11 @@ char *bh_domain_change(const char *xml, const BhMachineSpec *wanted, BhSpecField
 char *bh_domain_set_kvm(const char *xml, gboolean kvm, GError **error);
 /* After an installation: medium out, disk first, no longer "installing". */
 char *bh_domain_end_install(const char *xml, GError **error);
+/* Secure Boot's keys are EFI variables, so machines have one store of variables with them and one
+ * without; switching changes to the other and back, and loses neither. The path of one from that of
+ * either: "x.fd", "x-secure.fd". */
+char *bh_domain_nvram_path(const char *path, gboolean secure);
+
 /* The <disk> element of the first CD-ROM drive holding path (NULL: empty), to update it live.
  * NULL with BH_ERROR_NOT_SUPPORTED when the machine has no drive. */
 char *bh_domain_cdrom_xml(const char *xml, const char *path, GError **error);

@@ -195,7 +195,8 @@ static gboolean plan_nvram(Creation *self, GError **error)
 
     if (!folder)
         return FALSE;
-    self->nvram = g_strdup_printf("%s/%s.fd", folder, self->uuid);
+    g_autofree char *path = g_strdup_printf("%s/%s.fd", folder, self->uuid);
+    self->nvram = bh_domain_nvram_path(path, self->spec->secure_boot);
     return TRUE;
 }
 

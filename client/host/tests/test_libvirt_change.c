@@ -146,8 +146,34 @@ static void test_apply_live(void)
     close_host(host);
 }
 
+/* Secure Boot on and off again: each has its own EFI variables, and none are left at the end. */
+static void test_secure_boot(void)
+{
+    BhHost *host = open_host();
+    g_autoptr(BhMachineSpec) spec = tiny_spec("Secure");
+    GError *error = NULL;
+
+    spec->firmware = BH_FIRMWARE_EFI;
+    g_autoptr(BhMachine) machine = try_create(host, spec, NULL, &error);
+    g_assert_no_error(error);
+    for (guint i = 0; i < 3; i++) {
+        spec->secure_boot = i == 1;
+        apply(machine, spec, BH_SPEC_SECURE_BOOT);
+        act(machine, BH_VERB_START);
+        g_assert_cmpuint(bh_machine_get_restart_pending(machine), ==, 0);
+        g_autofree char *xml = virsh("dumpxml %s", bh_machine_get_id(machine));
+        g_assert_cmpint(strstr(xml, "OVMF_CODE_4M.ms.fd") != NULL, ==, spec->secure_boot);
+        g_assert_cmpint(strstr(xml, "-secure.fd") != NULL, ==, spec->secure_boot);
+        act(machine, BH_VERB_FORCE_OFF);
+    }
+    remove_for_good(machine);
+    assert_no_files_left();
+    close_host(host);
+}
+
 void add_change_tests(void)
 {
     g_test_add_func("/libvirt/apply-off", test_apply_off);
     g_test_add_func("/libvirt/apply-live", test_apply_live);
+    g_test_add_func("/libvirt/secure-boot", test_secure_boot);
 }

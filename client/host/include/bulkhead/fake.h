@@ -3,13 +3,13 @@
  * The fake driver: a host in memory that behaves like a real one, for unit and UI tests.
  *
  * URI: fake:///?machines=N&running=N&paused=N&saved=N&crashed=N&deleted=N&delay=MS&accel=kvm|tcg
- * &note=TEXT&features=no-tpm,clone,...&cpus=N&memory=MIB&names=A,B,...&stubborn=1 (guests ignore the
- * power button) &fail=WHAT:CODE:MESSAGE &spice=PATH (of a real SPICE server's Unix socket: what
- * open_display connects to) &control=PATH (a Unix socket it opens for commands, see fake-control.c).
- * Operations take about delay ms, report progress and can be cancelled. In-process tests inject
- * faults with the calls below; operations are named "open", "create", "delete", "undelete",
- * "purge", "apply", "open-display", "screenshot", "send-keys", "read-log", "usb-attach",
- * "usb-detach" and by bh_verb_get_name().
+ * &note=TEXT&features=no-tpm,clone,...&cpus=N&memory=MIB&names=A,B,...&stubborn=1 (guests ignore
+ * the power button) &fail=WHAT:CODE:MESSAGE &spice=PATH (of a real SPICE server's Unix socket: what
+ * open_display connects to) &control=PATH (a Unix socket it opens for commands, see
+ * fake-control.c). Operations take about delay ms, report progress and can be cancelled. In-process
+ * tests inject faults with the calls below; operations are named "open", "create", "delete",
+ * "undelete", "purge", "apply", "open-display", "screenshot", "send-keys", "read-log",
+ * "usb-attach", "usb-detach" and by bh_verb_get_name().
  */
 #pragma once
 

@@ -124,7 +124,8 @@ const char *bh_usb_route_get_label(BhUsbRoute route); /* translated: "SPICE redi
 G_DECLARE_FINAL_TYPE(BhUsbArbiter, bh_usb_arbiter, BH, USB_ARBITER, GObject)
 
 /* Signals: "changed" (any answer below may differ); "ask" (BhMachine, BhUsbDevice): a device came
- * and no rule decides (for each machine that could take it; never for keyboards and mice); "failed" (BhMachine, BhUsbDevice, GError): an automatic attach failed. */
+ * and no rule decides (for each machine that could take it; never for keyboards and mice); "failed"
+ * (BhMachine, BhUsbDevice, GError): an automatic attach failed. */
 BhUsbArbiter *bh_usb_arbiter_new(BhHost *host, BhUsbMonitor *monitor, BhUsbRules *rules);
 /* FALSE: does only what it is told, and brings nothing back; for programs that end soon, so that
  * they do not act on rules behind the app's back. TRUE at first. */
