@@ -369,8 +369,9 @@ char *bh_domain_cdrom_xml(const char *xml, const char *path, GError **error)
 
 char *bh_domain_usb_xml(guint vendor, guint product, guint bus, guint address)
 {
-    return g_strdup_printf("<hostdev mode='subsystem' type='usb' managed='yes'><source>"
-                           "<vendor id='0x%04x'/><product id='0x%04x'/>"
-                           "<address bus='%u' device='%u'/></source></hostdev>",
-                           vendor, product, bus, address);
+    return g_strdup_printf(
+        "<hostdev mode='subsystem' type='usb' managed='yes'><source startupPolicy='optional'>"
+        "<vendor id='0x%04x'/><product id='0x%04x'/>"
+        "<address bus='%u' device='%u'/></source></hostdev>",
+        vendor, product, bus, address);
 }

@@ -125,33 +125,6 @@ class RealApp(App):
         return found + ([f"main loop stalls: {stalls}"] if stalls else [])
 
 
-@pytest.fixture
-def real(request, window_manager, tmp_path):
-    """real(*arguments): the app. It must not crash, complain or stall, unless killed by the test."""
-    if not SESSION:
-        pytest.skip("needs client/host/tests/session-run")
-    apps = []
-
-    def run(*arguments, **options):
-        folder = tmp_path / f"app{len(apps)}"
-        folder.mkdir()
-        app = RealApp(folder, *arguments, **options)
-        apps.append(app)
-        return app
-
-    yield run
-    report = getattr(request.node, "report_call", None)
-    failed = report is None or report.failed
-    problems = []
-    for app in apps:
-        if failed:
-            keep_failure(request, app)
-        status = None if app.stopped else app.process.poll()
-        app.stop()
-        problems += app.problems() + ([f"it ended: {status}"] if status else [])
-    assert failed or not problems, problems
-
-
 def keep_failure(request, app):
     screen(request.node.name.replace("/", "_") + ".png")
     print(app.stderr.read_text(errors="replace"))
@@ -199,6 +172,32 @@ def moving(window_manager, moving_image):
     yield make
     for name in names:
         remove(name)
+
+
+@pytest.fixture
+def real(request, moving, tmp_path):
+    """real(*arguments): the app. It must not crash, complain or stall, unless killed by the test. It
+    ends before the machines go, so that a failure's picture shows them."""
+    apps = []
+
+    def run(*arguments, **options):
+        folder = tmp_path / f"app{len(apps)}"
+        folder.mkdir()
+        app = RealApp(folder, *arguments, **options)
+        apps.append(app)
+        return app
+
+    yield run
+    report = getattr(request.node, "report_call", None)
+    failed = report is None or report.failed
+    problems = []
+    for app in apps:
+        if failed:
+            keep_failure(request, app)
+        status = None if app.stopped else app.process.poll()
+        app.stop()
+        problems += app.problems() + ([f"it ended: {status}"] if status else [])
+    assert failed or not problems, problems
 
 
 # --- the processes behind it ---

@@ -85,8 +85,8 @@ def test_installer_from_iso(real, made, tmp_path):
     made.append("Installation №1 🖥")
     app.set_value("Memory", 1024)
     create(app, made[0], run=True)
-    app.shows(INSTALLER_BLUE, 0.2, 200)
-    app.shows(INSTALLER_GREY, 0.1, 60, "installer.png")
+    app.shows(INSTALLER_GREY, 0.25, 200)
+    app.shows(INSTALLER_BLUE, 0.02, 10, "installer.png")
     assert state(made[0]) == "running"
     spec = json.loads(ctl("show", made[0], "--json").stdout)
     assert spec["cdrom"] == str(iso)
