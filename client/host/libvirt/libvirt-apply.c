@@ -35,49 +35,25 @@ static gboolean refuse(GError **error, BhErrorCode code, const char *hint, const
     return FALSE;
 }
 
-static gboolean check_medium(BhWork *work, const char *path, GError **error)
-{
-    if (!path || !bh_libvirt_host_is_local(work->host))
-        return TRUE;
-    if (!g_utf8_validate(path, -1, NULL))
-        return refuse(error, BH_ERROR_INVALID, _("Rename the file."),
-                      _("The file's name is not valid text."));
-    if (access(path, R_OK) == 0)
-        return TRUE;
-    int code = errno;
-    g_propagate_error(error, bh_error_new(code == EACCES ? BH_ERROR_PERMISSION : BH_ERROR_NOT_FOUND,
-                                          _("Choose another file."), NULL,
-                                          _("%s cannot be read: %s."), path, g_strerror(code)));
-    return FALSE;
-}
-
 static gboolean check(BhWork *work, const BhDomain *config, BhSpecFields fields, GError **error)
 {
     const BhMachineSpec *wanted = ((Change *)work->data)->wanted;
     const BhHostCaps *caps = bh_libvirt_host_get_caps(work->host);
-    guint64 host_mib = caps->memory >> 20;
 
     if (fields & BH_SPEC_NAME &&
         !bh_libvirt_check_name(work->conn, wanted->name, work->uuid, error))
         return FALSE;
-    if (fields & BH_SPEC_MEMORY && host_mib && wanted->memory_mib > host_mib) {
-        g_propagate_error(error,
-                          bh_error_new(BH_ERROR_INVALID, _("Give the machine less memory."), NULL,
-                                       _("%u MiB of memory is more than this computer has "
-                                         "(%" G_GUINT64_FORMAT " MiB)."),
-                                       wanted->memory_mib, host_mib));
+    if (fields & BH_SPEC_MEMORY && !bh_libvirt_check_memory(caps, wanted->memory_mib, error))
         return FALSE;
-    }
-    if (fields & BH_SPEC_TPM && wanted->tpm && !caps->tpm)
-        return refuse(error, BH_ERROR_NOT_SUPPORTED,
-                      _("Install the packages “swtpm” and “swtpm-tools”."),
-                      _("This host has no emulated TPM."));
+    if (fields & BH_SPEC_TPM && wanted->tpm && !bh_libvirt_check_tpm(caps, error))
+        return FALSE;
     if (fields & BH_SPEC_SECURE_BOOT && config->spec->firmware != BH_FIRMWARE_EFI)
         return refuse(error, BH_ERROR_INVALID, NULL, _("Secure Boot needs EFI firmware."));
     if (fields & BH_SPEC_SECURE_BOOT && wanted->secure_boot && !caps->secure_boot)
         return refuse(error, BH_ERROR_NOT_SUPPORTED, _("Install the package “ovmf”."),
                       _("This host has no firmware with Secure Boot."));
-    return !(fields & BH_SPEC_CDROM) || check_medium(work, wanted->cdrom, error);
+    return !(fields & BH_SPEC_CDROM) || !bh_libvirt_host_is_local(work->host) ||
+           bh_libvirt_check_medium(wanted->cdrom, error);
 }
 
 /* Changes the medium of the running machine. Not by force: a guest that locked the drive is using

@@ -53,16 +53,8 @@ static void creation_free(gpointer data)
 
 static gboolean check_resources(const Creation *self, const BhHostCaps *caps, GError **error)
 {
-    guint64 host_mib = caps->memory >> 20;
-
-    if (host_mib && self->spec->memory_mib > host_mib) {
-        g_propagate_error(error,
-                          bh_error_new(BH_ERROR_INVALID, _("Give the machine less memory."), NULL,
-                                       _("%u MiB of memory is more than this computer has "
-                                         "(%" G_GUINT64_FORMAT " MiB)."),
-                                       self->spec->memory_mib, host_mib));
+    if (!bh_libvirt_check_memory(caps, self->spec->memory_mib, error))
         return FALSE;
-    }
     if ((self->spec->firmware == BH_FIRMWARE_EFI && !caps->efi) ||
         (self->spec->secure_boot && !caps->secure_boot)) {
         g_propagate_error(error, bh_error_new(BH_ERROR_NOT_SUPPORTED,
@@ -70,33 +62,8 @@ static gboolean check_resources(const Creation *self, const BhHostCaps *caps, GE
                                               NULL, _("This host has no such firmware.")));
         return FALSE;
     }
-    if (self->spec->tpm && !caps->tpm) {
-        g_propagate_error(
-            error, bh_error_new(BH_ERROR_NOT_SUPPORTED,
-                                _("Install the packages “swtpm” and “swtpm-tools”, or do without."),
-                                NULL, _("This host has no emulated TPM.")));
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/* XML is UTF-8; a file name need not be. And a medium must be there when the machine is made. */
-static gboolean check_file(const char *path, GError **error)
-{
-    if (!path)
-        return TRUE;
-    if (!g_utf8_validate(path, -1, NULL)) {
-        g_propagate_error(error, bh_error_new(BH_ERROR_INVALID, _("Rename the file."), NULL,
-                                              _("The file's name is not valid text.")));
-        return FALSE;
-    }
-    if (access(path, R_OK) == 0)
-        return TRUE;
-    int code = errno;
-    g_propagate_error(error, bh_error_new(code == EACCES ? BH_ERROR_PERMISSION : BH_ERROR_NOT_FOUND,
-                                          _("Choose another file."), NULL,
-                                          _("%s cannot be read: %s."), path, g_strerror(code)));
-    return FALSE;
+    return (!self->spec->tpm || bh_libvirt_check_tpm(caps, error)) &&
+           bh_libvirt_check_medium(self->spec->cdrom, error);
 }
 
 /* Readable by people, unique by the UUID, and plain enough for any tool. */
@@ -151,7 +118,7 @@ static gboolean plan_disk(Creation *self, BhWork *work, GError **error)
         return TRUE;
     if (origin == BH_DISK_IN_PLACE) {
         g_autoptr(BhMediaInfo) info = NULL;
-        if (!check_file(spec->disk_source, error))
+        if (!bh_libvirt_check_file(spec->disk_source, error))
             return FALSE;
         info = bh_media_inspect_sync(spec->disk_source, self->job, work->cancellable, error);
         if (!info)
@@ -206,7 +173,7 @@ static gboolean run_plan(BhWork *work, GError **error)
     const BhHostCaps *caps = bh_libvirt_host_get_caps(self->host);
 
     bh_job_report_fraction(self->job, -1, _("Preparing"));
-    if (!check_resources(self, caps, error) || !check_file(self->spec->cdrom, error) ||
+    if (!check_resources(self, caps, error) ||
         !bh_libvirt_check_name(work->conn, self->spec->name, NULL, error) ||
         !plan_disk(self, work, error))
         return FALSE;

@@ -161,6 +161,12 @@ gboolean bh_libvirt_check_name(virConnectPtr conn, const char *name, const char 
 /* "disks", "deleted" or "nvram": a folder of ours, made when missing. NULL with an error. */
 char *bh_libvirt_folder(BhLibvirtHost *host, const char *what, GError **error);
 
+/* libvirt-check.c; workers. TRUE, or FALSE with what is wrong. path NULL: an empty drive. */
+gboolean bh_libvirt_check_memory(const BhHostCaps *caps, guint memory_mib, GError **error);
+gboolean bh_libvirt_check_tpm(const BhHostCaps *caps, GError **error);
+gboolean bh_libvirt_check_file(const char *path, GError **error);
+gboolean bh_libvirt_check_medium(const char *path, GError **error);
+
 /* libvirt-save.c; workers. libvirt tells only of saved memory that it saved itself since it
  * started, or found when it did; but it resumes from any file in this place, which is what counts.
  */

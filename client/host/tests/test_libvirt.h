@@ -39,6 +39,7 @@ pid_t read_pid(const char *file);
 pid_t qemu_pid(const char *domain_name);
 guint count_machines(BhHost *host);
 void write_image(const char *path, const guint8 *boot, gsize length, gsize size);
+void write_medium(const char *path); /* an ISO without anything to boot */
 void set_text(char **field, const char *value);
 
 void add_change_tests(void);

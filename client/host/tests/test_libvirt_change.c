@@ -44,7 +44,7 @@ static void test_apply_off(void)
     g_autofree char *medium = g_build_filename(g_get_home_dir(), "a \"medium\" & <co>.iso", NULL);
     GError *error = NULL;
 
-    g_assert_true(g_file_set_contents(medium, "medium", -1, NULL));
+    write_medium(medium);
     set_text(&spec->name, "Änderung \"1\"");
     set_text(&spec->notes, "line 1\nline <2> & \xe2\x82\xac");
     set_text(&spec->cdrom, medium);
@@ -101,10 +101,14 @@ static void test_apply_live(void)
     g_autofree char *medium = g_build_filename(g_get_home_dir(), "live.iso", NULL);
     GError *error = NULL;
 
-    g_assert_true(g_file_set_contents(medium, "medium", -1, NULL));
+    write_medium(medium);
     act(machine, BH_VERB_START);
     set_text(&spec->cdrom, medium);
     g_assert_cmpuint(apply(machine, spec, BH_SPEC_CDROM), ==, 0);
+    set_text(&spec->cdrom, "/etc/passwd"); /* readable, but no medium */
+    g_assert_false(try_apply(machine, spec, BH_SPEC_CDROM, NULL, &error));
+    g_assert_error(error, BH_ERROR, BH_ERROR_INVALID);
+    g_clear_error(&error);
     set_text(&spec->cdrom, "/nonexistent.iso");
     g_assert_false(try_apply(machine, spec, BH_SPEC_CDROM, NULL, &error));
     g_assert_error(error, BH_ERROR, BH_ERROR_NOT_FOUND);

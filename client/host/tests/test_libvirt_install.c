@@ -98,7 +98,7 @@ static void test_install(void)
     GError *error = NULL;
 
     write_image(image, power_off, sizeof power_off, 8 << 20);
-    g_assert_true(g_file_set_contents(medium, "not bootable", -1, NULL));
+    write_medium(medium);
     spec->disk_origin = BH_DISK_IMPORT;
     spec->disk_source = g_strdup(image);
     spec->disk_bytes = 0;
@@ -130,7 +130,7 @@ static void test_install_reboot(void)
     GError *error = NULL;
 
     write_image(image, reboot, sizeof reboot, 8 << 20);
-    g_assert_true(g_file_set_contents(medium, "not bootable", -1, NULL));
+    write_medium(medium);
     spec->disk_origin = BH_DISK_IMPORT;
     spec->disk_source = g_strdup(image);
     spec->disk_bytes = 0;

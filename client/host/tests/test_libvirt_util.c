@@ -211,6 +211,15 @@ void write_image(const char *path, const guint8 *boot, gsize length, gsize size)
     g_assert_true(g_file_set_contents(path, (char *)image, (gssize)size, NULL));
 }
 
+void write_medium(const char *path)
+{
+    g_autofree guint8 *iso = g_malloc0(40 << 10);
+
+    memcpy(iso + (32 << 10), "\1CD001\1", 7);
+    memcpy(iso + (34 << 10), "\377CD001\1", 7);
+    g_assert_true(g_file_set_contents(path, (const char *)iso, 40 << 10, NULL));
+}
+
 void set_text(char **field, const char *value)
 {
     g_free(*field);
