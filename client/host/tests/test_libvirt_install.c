@@ -150,20 +150,10 @@ static void test_install_reboot(void)
 
 static void test_many_names(void)
 {
-    static const char *const names[] = {"a,b=c",
-                                        "-rf",
-                                        "%s%n",
-                                        "../up",
-                                        "日本語 \xf0\x9f\x92\xbb",
-                                        "\xef\xbf\xbe"
-                                        "x",
-                                        "a\\b",
-                                        "#",
-                                        "'",
-                                        "<&>",
-                                        "CON",
-                                        "~",
-                                        "a,b;c"};
+    static const char *const names[] = {
+        "a,b=c",         "-rf",  "%s%n", "../up", "日本語 \xf0\x9f\x92\xbb",
+        "\xef\xbf\xbe!", "a\\b", "#",    "'",     "<&>",
+        "CON",           "~",    "a,b;c"};
     BhHost *host = open_host();
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {

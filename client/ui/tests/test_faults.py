@@ -15,7 +15,7 @@ from real_app import (MOVING_BLUE, disks, find_process, kill_app, kill_libvirtd,
                       libvirtd_pid, qemu_pid, remove, screen, share, slow_qemu_img, virsh)
 
 MIB = 1 << 20
-LOST = "connection to the host was lost"
+LOST = "was lost; reconnecting"
 
 
 def shown(real, name):
