@@ -28,11 +28,12 @@ class Guest:
 
     def __init__(self, name):
         self.name = name
+        self.uuid = json.loads(ctl("show", name, "--json").stdout)["id"]  # libvirt's name may differ
 
     def agent(self, command, **arguments):
         request = json.dumps({"execute": command, "arguments": arguments} if arguments
                              else {"execute": command})
-        done = subprocess.run(["virsh", "-q", "-c", URI, "qemu-agent-command", self.name, request],
+        done = subprocess.run(["virsh", "-q", "-c", URI, "qemu-agent-command", self.uuid, request],
                               capture_output=True, text=True, check=False, timeout=60)
         return json.loads(done.stdout)["return"] if done.returncode == 0 else None
 

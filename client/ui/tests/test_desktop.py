@@ -100,6 +100,12 @@ def demo(guest, app, tmp_path_factory):
     return guest
 
 
+def qemu_pid(guest):
+    found = subprocess.run(["pgrep", "-f", f"qemu-system.*{guest.uuid}"], capture_output=True,
+                           text=True, check=True)
+    return int(found.stdout.split()[0])
+
+
 def guest_size(guest, tmp_path):
     shot = guest.screenshot(str(tmp_path / "size.png"))
     picture = demo_screen.load(shot) if shot else None
@@ -120,15 +126,12 @@ def test_accelerator_is_told(demo):
 
 def test_no_tcp_port_is_open(demo):
     """QEMU listens on no network port at all."""
-    pids = subprocess.run(["pgrep", "-f", "qemu-system.*guest="], capture_output=True, text=True,
-                          check=False).stdout.split()
-    assert pids
-    for pid in pids:
-        inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
-        for table in ("tcp", "tcp6"):
-            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-                fields = line.split()
-                assert not (fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes)
+    pid = qemu_pid(demo)
+    inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            assert not (fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes)
 
 
 def test_typed_text_appears(demo, app, tmp_path):
@@ -210,9 +213,7 @@ def test_save_and_restore(demo, app):
 
 
 def test_qemu_killed_says_why_and_starts_again(demo, app):
-    pid = subprocess.run(["pgrep", "-f", "qemu-system.*guest="], capture_output=True, text=True,
-                         check=True).stdout.split()[0]
-    os.kill(int(pid), signal.SIGKILL)
+    os.kill(qemu_pid(demo), signal.SIGKILL)
     wait_for("the crash's report", lambda: state(NAME) == "crashed", 30)
     app.picture("crashed.png")
     ctl("start", NAME)
