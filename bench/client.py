@@ -246,7 +246,7 @@ def main():
     environment = dict(os.environ, GSETTINGS_BACKEND="keyfile", GDK_BACKEND="x11", LC_ALL="C.UTF-8",
                        GDK_GL="disable", BULKHEAD_LIBEXECDIR=str(TOP / "client/demo"))
     return subprocess.run(
-        [SESSION_RUN, "xvfb-run", "-a", "-s", f"-screen 0 {SCREEN[0]}x{SCREEN[1]}x24 -nolisten tcp",
+        [SESSION_RUN, "xvfb-run", "-a", "-s", f"-screen 0 {SCREEN[0]}x{SCREEN[1]}x24 -nolisten tcp -noreset",
          "dbus-run-session", "--", "env", "LIBVIRT_DEFAULT_URI=qemu:///session", __file__, "--inside",
          "--build", build, "--runs", str(arguments.runs),
          *(["--json", os.path.abspath(arguments.json)] if arguments.json else []),
