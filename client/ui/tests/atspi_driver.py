@@ -202,10 +202,11 @@ class App:
 
     # --- measuring ---
 
-    def stalls(self, after="ready"):
+    def stalls(self, after="ready", limit=100):
         """(wall, cpu, waiting) in ms of each stall after the mark. Time in which other programs had
-        the CPU is not the app's. What is left counts when the app computed for over 50 ms, or was
-        blocked for over 200 ms; more when the computer is busy, as the X server then is."""
+        the CPU is not the app's. What is left counts when the app computed for over limit ms (a
+        window's first appearance takes up to 70 on a slow computer), or was blocked for over 200 ms;
+        more when the computer is busy, as the X server then is."""
         blocked = 200 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
         found, seen = [], after is None
         if not self.stall_log.exists():
@@ -216,7 +217,7 @@ class App:
             if match and seen:
                 found.append(tuple(map(int, match.groups())))
         return [(wall, cpu, waiting) for wall, cpu, waiting in found
-                if cpu > 50 or wall - cpu - waiting > blocked]
+                if cpu > limit or wall - cpu - waiting > blocked]
 
 
 class Control:

@@ -104,6 +104,7 @@ def start(request, desktop, tmp_path):
         return app
 
     run.stalls = False
+    run.stall_limit = 100
     yield run
     failed = getattr(request.node, "report_call", None) is None or request.node.report_call.failed
     for app in apps:
@@ -115,4 +116,5 @@ def start(request, desktop, tmp_path):
             assert not crashed, app.stderr.read_text(errors="replace")
             messages = app.stderr.read_text(errors="replace")
             assert "CRITICAL" not in messages and "Gtk-WARNING" not in messages, messages
-            assert run.stalls or not app.stalls(), f"main loop stalls: {app.stalls()}"
+            stalls = app.stalls(limit=run.stall_limit)
+            assert run.stalls or not stalls, f"main loop stalls: {stalls}"

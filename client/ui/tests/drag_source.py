@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A window to drag a file from: drag_source.py URI. Stands in for a file manager in tests."""
+"""A window to drag a file from: drag_source.py URI. Stands in for a file manager in tests. Prints
+"shown", "accepted" or "refused" as what is under the pointer would take the file or not."""
 import sys
 
 import gi
@@ -14,6 +15,18 @@ box.add(Gtk.Label(label="file"))
 box.drag_source_set(Gdk.ModifierType.BUTTON1_MASK, [], Gdk.DragAction.COPY)
 box.drag_source_add_uri_targets()
 box.connect("drag-data-get", lambda w, c, data, i, t: data.set_uris([sys.argv[1]]))
+
+
+def tell(word):
+    print(word, flush=True)
+
+
+def on_begin(_widget, context):
+    context.connect("action-changed", lambda _c, action: tell("accepted" if action else "refused"))
+
+
+box.connect("drag-begin", on_begin)
+window.connect("map-event", lambda *_: tell("shown"))
 window.add(box)
 window.connect("destroy", Gtk.main_quit)
 window.show_all()

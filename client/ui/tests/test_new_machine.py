@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """New machine: from an ISO, from images, empty, the demo desktop; bad files; cancel."""
+import itertools
+import os
 import re
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 from atspi_driver import has_state, text_of, wait_for
@@ -158,27 +161,55 @@ def test_closing_asks_while_a_job_runs(start):
     assert app.process.returncode == 0
 
 
+class DragSource:
+    """drag_source.py, and what it has told so far."""
+
+    def __init__(self, app, uri):
+        self.process = subprocess.Popen(["/usr/bin/python3", Path(__file__).parent / "drag_source.py", uri],
+                                        env=app.environment, stdout=subprocess.PIPE)
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.told = []
+
+    def tells(self, word):
+        self.told += (self.process.stdout.read() or b"").decode().split()
+        return word in self.told
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
 def test_file_is_dropped(start, tmp_path, window_manager):
     image = make_image(tmp_path / "dropped – ß.qcow2")
     app = start(f"machines=1&{DELAY}")
     app.tile("Machine 1")
-    xdotool = lambda *words: subprocess.run(["xdotool", *words], check=True, env=app.environment,
-                                            capture_output=True, text=True).stdout
-    source = subprocess.Popen(["/usr/bin/python3", Path(__file__).parent / "drag_source.py",
-                               image.as_uri()], env=app.environment)
+
+    def xdotool(*words):
+        subprocess.run(["xdotool", *words], check=True, env=app.environment, stdout=subprocess.DEVNULL)
+
+    source = DragSource(app, image.as_uri())
+    # Out of the source, then to and fro over the home window until it goes on accepting.
+    places = itertools.chain([("1080", "850"), ("1000", "800"), ("700", "500")],
+                             itertools.cycle((("420", "420"), ("410", "410"))))
+
+    def accepted():
+        for _ in range(4):
+            xdotool("mousemove", *next(places))
+            time.sleep(0.05)
+            if not source.tells("accepted") or source.told[-1] != "accepted":
+                return False
+        return True
+
     try:
         xdotool("search", "--sync", "--onlyvisible", "--name", "^Bulkhead$", "windowmove", "0", "0")
-        xdotool("search", "--sync", "--onlyvisible", "--name", "^Drag source$")
-        app.find("frame", "Bulkhead")
+        wait_for("the source's window", lambda: source.tells("shown"))
         xdotool("mousemove", "1100", "870", "mousedown", "1")
-        for x, y in ((1080, 850), (1000, 800), (700, 500), (420, 420), (410, 410)):
-            xdotool("mousemove", "--sync", str(x), str(y))
+        wait_for("the home window to take the file", accepted)
         xdotool("mouseup", "1")
         form(app)
         app.wait_text("dropped – ß.qcow2 — qcow2")
     finally:
-        source.terminate()
-        source.wait()
+        source.stop()
 
 
 def fake_builder(folder, body):

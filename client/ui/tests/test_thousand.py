@@ -16,6 +16,7 @@ def names(app):
 
 
 def test_thousand_machines(start, window_manager):
+    start.stall_limit = 50
     app = start("machines=1000&running=200&delay=100")
     app.tile("Machine 1", "Running")
     assert 4 <= len(names(app)) < 60
