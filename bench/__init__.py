@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The bench: a whole virtual PC in which hypervisors, control domains and guests run for real and
+are measured. docs/bench.md tells how to use it; each module's first lines say what it owns."""

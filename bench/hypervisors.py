@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What each hypervisor's ESP holds, and the options its control domain is started with."""
+import os
+from pathlib import Path
+
+from bench.errors import BenchError
+
+ROOT = "root=LABEL=control-domain rw mitigations=off"
+XEN_OPTIONS = ("console=com1 com1=115200,8n1 dom0=pvh iommu=verbose loglvl=all guest_loglvl=all "
+               "sched=credit2")
+LOADER_PLACE = "EFI/BOOT/BOOTX64.EFI"
+
+
+def kernel_options(config):
+    """The control domain's kernel command line."""
+    console = "console=ttyS0" if config.hypervisor == "none" else "console=hvc0"
+    agent = "" if config.virtio_agent else "bench.agent=ttyS1"
+    return " ".join(filter(None, (ROOT, console, agent, config.kernel_options)))
+
+
+def control_domain_memory(config):
+    """MiB for the control domain: half of the machine, the rest is for guests."""
+    return config.mem // 2
+
+
+def esp_files(config, image):
+    """{path on the ESP: local path or bytes} for `config.hypervisor`, with the control domain of `image`
+    (an images.Image)."""
+    if config.loader:
+        return _own_loader(config, image)
+    return {"none": _no_hypervisor, "xen": _xen, "bulkhead": _bulkhead}[config.hypervisor](config, image)
+
+
+def _kernel_and_initrd(image):
+    return {"vmlinuz": image.folder / "vmlinuz", "initrd.img": image.folder / "initrd.img"}
+
+
+def _own_loader(config, image):
+    """Any loader, beside the control domain's kernel and initrd."""
+    if not os.path.isfile(config.loader):
+        raise BenchError(f"The loader {config.loader} does not exist.", "", "Check the name.")
+    return {LOADER_PLACE: Path(config.loader), **_kernel_and_initrd(image)}
+
+
+def _no_hypervisor(config, image):
+    from bench.images import uki
+    return {LOADER_PLACE: uki.make(image.folder / "vmlinuz", image.folder / "initrd.img",
+                                   kernel_options(config))}
+
+
+def _xen(config, image):
+    options = (f"{XEN_OPTIONS} dom0_mem={control_domain_memory(config)}M "
+               f"{config.hypervisor_options}").strip()
+    text = (f"[global]\ndefault=control\n[control]\noptions={options}\n"
+            f"kernel=vmlinuz {kernel_options(config)}\nramdisk=initrd.img\n")
+    folder = "EFI/BOOT/"
+    files = {folder + name: path for name, path in _kernel_and_initrd(image).items()}
+    return {LOADER_PLACE: image.folder / "xen.efi", folder + "BOOTX64.cfg": text.encode(), **files}
+
+
+def _bulkhead(config, image):
+    build = Path(os.environ.get("BULKHEAD_BUILD", "build"))
+    loader = build / "efi/bulkhead.efi"
+    if not loader.exists():
+        raise BenchError("Bulkhead's hypervisor is not built.", f"There is no {loader}.",
+                         "Build it, name the build folder in BULKHEAD_BUILD, or give any loader with --loader.")
+    return {LOADER_PLACE: loader, **_kernel_and_initrd(image)}

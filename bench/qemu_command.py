@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The command line of the AMD bench: a q35 PC in qemu-system-x86_64 under TCG. Pure: no files, no processes.
+
+Every device has a fixed place, so that a snapshot fits the machine that resumes it and a test can
+name a port. PCI slots of bus 0: 1 screen, 2 agent, 3 disk, 4 NIC, 5 xHCI; 10 to 13 are root ports
+(rp0 to rp3) for hot-plugged PCI devices; the AHCI controller is the chipset's, with the CD drive on
+its port 2, the ESP on port 1 and, with --disk ahci, the root disk on port 0.
+"""
+import json
+from dataclasses import dataclass, field
+
+OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+PROGRAM = "qemu-system-x86_64"
+ROOT_PORTS = 4
+SCREENS = {"std": {"driver": "VGA"}, "qxl": {"driver": "qxl-vga"}, "virtio": {"driver": "virtio-vga"}}
+AGENT_PORT = "org.qemu.guest_agent.0"
+
+
+@dataclass
+class Parts:
+    """What a command line is made of besides the Config. Descriptors are inherited by QEMU.
+
+    `disks`: (node name, blockdev description) in the order of attachment, the first is the root disk;
+    `direct`: (kernel, initrd, command line) when there is no firmware; `variables`: the copy of OVMF's
+    variable store; `plugged`: (blockdevs, device) of what was hot-plugged before a snapshot;
+    `incoming`: a shell command whose output is the saved state.
+    """
+    qmp_fd: int
+    console_fds: dict
+    agent_fd: int
+    disks: list
+    esp: dict = None
+    direct: tuple = None
+    variables: str = ""
+    sound: str = ""
+    plugged: list = field(default_factory=list)
+    incoming: str = ""
+
+
+def command(config, parts):
+    """The words of the command line."""
+    words = [PROGRAM, "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-S",
+             "-display", "none", *_machine(config), *_monitor(parts)]
+    words += _firmware(parts) if not parts.direct else _kernel(parts.direct)
+    # The IOMMU comes first: QEMU asks for it before the devices behind it.
+    words += _iommu(config) + _buses(config)
+    words += _disks(config, parts) + _console(config, parts) + _network(config) + _screen(config)
+    words += ["-audiodev", f"driver=wav,id=sound,path={parts.sound}" if parts.sound
+              else "driver=none,id=sound"]
+    for blockdevs, device in parts.plugged:
+        for blockdev in blockdevs:
+            words += ["-blockdev", json.dumps(blockdev)]
+        words += ["-device", json.dumps(device)]
+    if parts.incoming:
+        words += ["-incoming", "defer"]
+    return words
+
+
+def device(driver, **properties):
+    """A device as QEMU's JSON; `_` in names is written `-`, but for the few it spells with `_`."""
+    return ["-device", json.dumps({"driver": driver, **properties})]
+
+
+def behind_iommu(config):
+    """Properties of a virtio device, so that its DMA goes through the IOMMU like a real device's."""
+    if config.iommu == "none":
+        return {}
+    return {"iommu_platform": True, "disable-legacy": "on", "disable-modern": False}
+
+
+def _machine(config):
+    accel = "tcg,thread=single" if config.single_thread or config.icount else "tcg,thread=multi"
+    words = ["-machine", "q35", "-accel", accel, "-cpu", config.model, "-smp", str(config.smp),
+             "-m", f"{config.mem}M", "-rtc", "base=utc"]
+    if config.mem >= 64 << 10:
+        # More than the computer has: memory is taken when it is touched.
+        words += ["-object", f"memory-backend-ram,id=ram,size={config.mem}M,reserve=off",
+                  "-machine", "memory-backend=ram"]
+    if config.icount:
+        words += ["-icount", "shift=0"]
+    return words
+
+
+def _monitor(parts):
+    return ["-chardev", f"socket,id=qmp,fd={parts.qmp_fd}", "-mon", "chardev=qmp,mode=control"]
+
+
+def _firmware(parts):
+    return ["-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}",
+            "-drive", f"if=pflash,format=raw,file={parts.variables}"]
+
+
+def _kernel(direct):
+    kernel, initrd, options = direct
+    return ["-kernel", str(kernel), "-initrd", str(initrd), "-append", options]
+
+
+def _iommu(config):
+    if config.iommu == "intel":
+        return device("intel-iommu", intremap="on")
+    return device("amd-iommu", intremap="on") if config.iommu == "amd" else []
+
+
+def _buses(config):
+    words = device("qemu-xhci", id="xhci", p2=15, p3=15, addr="5")
+    for number in range(ROOT_PORTS):
+        words += device("pcie-root-port", id=f"rp{number}", chassis=number + 1, slot=number + 1,
+                        addr=f"{10 + number:x}")
+    return words + device("ide-cd", id="cd0", bus="ide.2")
+
+
+def _disks(config, parts):
+    words = []
+    for number, (name, blockdev) in enumerate(parts.disks):
+        words += _blockdev(blockdev)
+        kind = config.disk if number == 0 else "virtio"
+        words += disk_device(config, kind, name, 3 if number == 0 else 20 + number)
+    if parts.esp:
+        words += _blockdev(parts.esp) + device("ide-hd", id="esp", bus="ide.1",
+                                               drive=parts.esp["node-name"], bootindex=0)
+    return words
+
+
+def _blockdev(description):
+    return ["-blockdev", json.dumps(description)]
+
+
+def disk_device(config, kind, name, slot):
+    """A disk showing block node `name`, at PCI slot `slot` unless it is on the AHCI controller."""
+    common = {"id": f"disk-{name}", "drive": name}
+    if kind == "ahci":
+        return device("ide-hd", bus="ide.0", **common)
+    if kind == "nvme":
+        return device("nvme", serial=name, addr=f"{slot:x}", **common)
+    return device("virtio-blk-pci", addr=f"{slot:x}", serial=name, **behind_iommu(config), **common)
+
+
+def _console(config, parts):
+    words = []
+    for number, (name, fd) in enumerate(parts.console_fds.items()):
+        words += ["-chardev", f"socket,id=console-{name},fd={fd}"]
+        words += device("isa-serial", id=f"serial-{name}", chardev=f"console-{name}", index=number)
+    words += ["-chardev", f"socket,id=agent,fd={parts.agent_fd}"]
+    words += device("virtio-serial-pci", id="agent-bus", addr="2", **behind_iommu(config))
+    return words + device("virtserialport", bus="agent-bus.0", chardev="agent", name=AGENT_PORT)
+
+
+def _network(config):
+    if config.nic == "none":
+        return []
+    # "restrict": the machine reaches the bench's own DHCP and nothing of this computer's.
+    words = ["-netdev", "user,id=net0,restrict=on"]
+    if config.nic == "usb":
+        return words + device("usb-net", id="nic0", netdev="net0", bus="xhci.0", port="15")
+    driver = "e1000e" if config.nic == "e1000e" else "virtio-net-pci"
+    extra = behind_iommu(config) if config.nic == "virtio" else {}
+    return words + device(driver, id="nic0", netdev="net0", addr="4", **extra)
+
+
+def _screen(config):
+    if config.screen == "none":
+        return []
+    extra = behind_iommu(config) if config.screen == "virtio" else {}
+    driver = dict(SCREENS[config.screen], id="screen", addr="1", **extra)
+    return ["-device", json.dumps(driver)]
