@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """From a Config to a machine whose control domain answers."""
+import os
 import shutil
+from pathlib import Path
 
-from bench import files, hypervisors, images, qemu_command
+from bench import files, hypervisors, images, qemu_command, staging
 from bench.errors import BenchError
 from bench.qemu import QemuMachine
 from bench.runfolder import RunFolder
@@ -65,7 +67,8 @@ def parts(config, folder, fresh=True):
     found = qemu_command.Parts(qmp_fd=-1, console_fds={}, agent_fd=-1, disks=disks(config, folder, fresh),
                                sound=str(folder.path / "sound.wav"))
     if config.boot == "direct":
-        found.direct = (image.folder / "vmlinuz", image.folder / "initrd.img",
+        # Unpacked, by its PVH entry: the machine need not unpack it.
+        found.direct = (image.folder / "vmlinux", image.folder / "initrd.img",
                         hypervisors.kernel_options(config))
         return found
     esp, variables = folder.path / "disks/esp.img", folder.path / "disks/variables.fd"
@@ -87,14 +90,32 @@ def disks(config, folder, fresh=True):
     found = [("root", _overlay(images.get(config.image).folder / "disk.qcow2", place / "root.qcow2",
                                "root", fresh))]
     if config.stage:
-        found.append(("stage", _read_only(images.stage.current(), "stage")))
+        found.append(("stage", _read_only(staging.current(), "stage")))
     for number, name in enumerate(config.disks):
-        base, file_format = images.disk(name)
+        base, file_format = further_disk(name)
         found.append((f"disk{number}", _overlay(base, place / f"disk{number}.qcow2", f"disk{number}",
                                                 fresh, file_format)))
     if config.data:
         found.append(("data", data_disk(place, config.data, fresh)))
     return found
+
+
+def further_disk(name):
+    """(file, format) of a disk that is named: a cached image, the demo desktop, or a file."""
+    if name in images.names():
+        return images.get(name).folder / "disk.qcow2", "qcow2"
+    path = demo_desktop() if name == "demo-desktop" else Path(name)
+    if not path.is_file():
+        remedy = "Build it: client/demo/bulkhead-demo-build" if name == "demo-desktop" else \
+            f"Name a file, or one of: demo-desktop, {', '.join(images.names())}."
+        raise BenchError(f"There is no disk {name}.", f"{path} does not exist.", remedy)
+    return path.resolve(), "qcow2" if path.suffix == ".qcow2" else "raw"
+
+
+def demo_desktop():
+    """Where the demo desktop's builder puts it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("BULKHEAD_DEMO_IMAGE") or cache / "bulkhead/demo-desktop.qcow2")
 
 
 def _overlay(base, target, node, fresh, base_format="qcow2"):

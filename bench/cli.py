@@ -10,6 +10,8 @@ from pathlib import Path
 from bench import boot, control, runfolder, snapshot
 from bench.config import CHOICES, Config, parse_size
 from bench.errors import BenchError
+from bench.images import cli as images_cli
+from bench.measure import cli as measure_cli
 
 EPILOG = """A machine runs as long as its `bench boot` does (or until `bench off`, with --detach). The other
 verbs, in another terminal, act on the running machine; -m chooses among several. docs/bench.md has
@@ -39,9 +41,8 @@ def parser():
     _add_boot(verbs)
     _add_driving(verbs)
     _add_keeping(verbs)
-    from bench.images import cli as images_cli
-    images_cli.add(verbs)
-    from bench.measure import cli as measure_cli
+    command = _verb(verbs, "images", lambda o: images_cli.main(o.rest), "list, build and prune images")
+    command.add_argument("rest", nargs=argparse.REMAINDER, metavar="ACTION")
     measure_cli.add(verbs)
     return top
 

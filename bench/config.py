@@ -65,7 +65,7 @@ class Config:
             if getattr(self, name) == "auto":
                 object.__setattr__(self, name, value)
         if not self.mem:
-            object.__setattr__(self, "mem", 2048 if self.hypervisor == "none" else 6144)
+            object.__setattr__(self, "mem", 2048 if self.hypervisor == "none" else 4096)
         for name in ("usb", "disks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()

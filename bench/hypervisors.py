@@ -49,7 +49,9 @@ def _no_hypervisor(config, image):
 
 
 def _xen(config, image):
-    options = (f"{XEN_OPTIONS} dom0_mem={control_domain_memory(config)}M "
+    # Xen would let VT-d walk the processor's own tables, and these are AMD's here.
+    separate = "iommu=no-sharept" if config.iommu == "intel" else ""
+    options = (f"{XEN_OPTIONS} {separate} dom0_mem={control_domain_memory(config)}M "
                f"{config.hypervisor_options}").strip()
     text = (f"[global]\ndefault=control\n[control]\noptions={options}\n"
             f"kernel=vmlinuz {kernel_options(config)}\nramdisk=initrd.img\n")

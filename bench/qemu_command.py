@@ -2,8 +2,8 @@
 """The command line of the AMD bench: a q35 PC in qemu-system-x86_64 under TCG. Pure: no files, no processes.
 
 Every device has a fixed place, so that a snapshot fits the machine that resumes it and a test can
-name a port. PCI slots of bus 0: 1 screen, 2 agent, 3 disk, 4 NIC, 5 xHCI; 10 to 13 are root ports
-(rp0 to rp3) for hot-plugged PCI devices; the AHCI controller is the chipset's, with the CD drive on
+name a port. PCI slots of bus 0: 1 AMD-Vi (QEMU puts it there), 2 agent, 3 disk, 4 NIC, 5 xHCI, 6
+screen; 10 to 13 are root ports (rp0 to rp3) for hot-plugged PCI devices; the AHCI controller is the chipset's, with the CD drive on
 its port 2, the ESP on port 1 and, with --disk ahci, the root disk on port 0.
 """
 import json
@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 PROGRAM = "qemu-system-x86_64"
+# As a PVH control domain Linux claims address space for grants ("Xen scratch") before it looks at PCI, in
+# the larger part of the hole below 4 GiB that ECAM (0xb0000000) cuts in two. It must not be the upper
+# part, where OVMF puts the 32-bit BARs: AHCI, e1000e and MSI-X tables would be lost.
+MACHINE = "q35,max-ram-below-4g=1792M"
 ROOT_PORTS = 4
 SCREENS = {"std": {"driver": "VGA"}, "qxl": {"driver": "qxl-vga"}, "virtio": {"driver": "virtio-vga"}}
 AGENT_PORT = "org.qemu.guest_agent.0"
@@ -71,7 +75,7 @@ def behind_iommu(config):
 
 def _machine(config):
     accel = "tcg,thread=single" if config.single_thread or config.icount else "tcg,thread=multi"
-    words = ["-machine", "q35", "-accel", accel, "-cpu", config.model, "-smp", str(config.smp),
+    words = ["-machine", MACHINE, "-accel", accel, "-cpu", config.model, "-smp", str(config.smp),
              "-m", f"{config.mem}M", "-rtc", "base=utc"]
     if config.mem >= 64 << 10:
         # More than the computer has: memory is taken when it is touched.
@@ -162,5 +166,5 @@ def _screen(config):
     if config.screen == "none":
         return []
     extra = behind_iommu(config) if config.screen == "virtio" else {}
-    driver = dict(SCREENS[config.screen], id="screen", addr="1", **extra)
+    driver = dict(SCREENS[config.screen], id="screen", addr="6", **extra)
     return ["-device", json.dumps(driver)]

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import boot, devices, files, images, qemu_command
+from bench import boot, devices, files, images, qemu_command, staging
 from bench.config import Config
 from bench.errors import BenchError
 from bench.qemu import QemuMachine
@@ -158,9 +158,10 @@ def _key(config, prepare):
     digest = hashlib.sha256(config.hash().encode())
     digest.update(images.get(config.image).hash.encode())
     for name in config.disks:
-        digest.update(repr(images.disk(name)).encode())
+        path = boot.further_disk(name)[0]
+        digest.update(f"{path} {path.stat().st_mtime_ns}".encode())
     if config.stage:
-        digest.update(images.stage.current().name.encode())
+        digest.update(staging.current().name.encode())
     digest.update(files.tool([qemu_command.PROGRAM, "--version"], "find QEMU's version",
                              "qemu-system-x86").encode())
     if prepare:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The few ACPI facts that say which devices exist: MADT (CPUs, IOAPIC), HPET, FADT (PM timer, power-off, reset).
- * Tables are believed after their checksum; everything lies below 4 GiB or is ignored.
+ * The few ACPI facts that say which devices exist: MADT (CPUs, IOAPIC), HPET, FADT (PM timer,
+ * power-off, reset). Tables are believed after their checksum; everything lies below 4 GiB or is
+ * ignored.
  */
 #include "platform.h"
 #include "x86.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The local APIC of the running vCPU, by MMIO (xAPIC) or by MSR (x2APIC). Registers by their MMIO offset. */
+/* The local APIC of the running vCPU, by MMIO (xAPIC) or by MSR (x2APIC). Registers by their MMIO
+ * offset. */
 #ifndef BENCH_GUEST_APIC_H
 #define BENCH_GUEST_APIC_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PVH start info (QEMU, Xen PVH) and Multiboot 1 (QEMU machines without PVH). Both lie below 4 GiB. */
+/* PVH start info (QEMU, Xen PVH) and Multiboot 1 (QEMU machines without PVH). Both lie below 4 GiB.
+ */
 #include "boot.h"
 
 #include "text.h"

@@ -22,7 +22,8 @@ extern struct boot boot;
 
 /* NULL, or what is wrong with the hand-over. */
 const char *boot_read(uint32_t magic, uint32_t info);
-/* RAM below 4 GiB that nobody has touched yet, above the image; 2 MiB aligned. Empty when there is none. */
+/* RAM below 4 GiB that nobody has touched yet, above the image; 2 MiB aligned. Empty when there is
+ * none. */
 struct region boot_untouched(void);
 
 #endif

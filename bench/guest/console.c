@@ -38,7 +38,8 @@ bool console_use_xen(void)
 {
     uint64_t pfn, port;
 
-    if (xen_param_get(HVM_PARAM_CONSOLE_PFN, &pfn) || xen_param_get(HVM_PARAM_CONSOLE_EVTCHN, &port))
+    if (xen_param_get(HVM_PARAM_CONSOLE_PFN, &pfn) ||
+        xen_param_get(HVM_PARAM_CONSOLE_EVTCHN, &port))
         return false;
     if (!pfn || pfn >= 1u << 20)
         return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the lines go: the Xen console ring, COM1, the debug port 0xe9; any of them at once. A console nobody
- * reads never stops the guest: after a bound its output is dropped.
+ * Where the lines go: the Xen console ring, COM1, the debug port 0xe9; any of them at once. A
+ * console nobody reads never stops the guest: after a bound its output is dropped.
  */
 #ifndef BENCH_GUEST_CONSOLE_H
 #define BENCH_GUEST_CONSOLE_H

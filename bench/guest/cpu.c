@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptor tables and exceptions. An exception prints everything there is to know about it; then it goes
- * to the catch of its CPU (measure.c sets one around each row) or, without one, ends the guest.
+ * Descriptor tables and exceptions. An exception prints everything there is to know about it; then
+ * it goes to the catch of its CPU (measure.c sets one around each row) or, without one, ends the
+ * guest.
  */
 #include "cpu.h"
 
@@ -108,9 +109,9 @@ void cpu_init(unsigned index)
 
 static const char *exception_name(uint64_t vector)
 {
-    static const char *const names[] = {"DE", "DB", "NMI", "BP", "OF", "BR",  "UD",
-                                        "NM", "DF", "CSO", "TS", "NP", "SS",  "GP",
-                                        "PF", "15", "MF",  "AC", "MC", "XM",  "VE", "CP"};
+    static const char *const names[] = {"DE", "DB",  "NMI", "BP", "OF", "BR", "UD", "NM",
+                                        "DF", "CSO", "TS",  "NP", "SS", "GP", "PF", "15",
+                                        "MF", "AC",  "MC",  "XM", "VE", "CP"};
 
     return vector < sizeof(names) / sizeof(names[0]) ? names[vector] : "?";
 }

@@ -17,7 +17,8 @@ struct trap_frame {
 };
 
 /* Written by catch_set() in entry.S, which knows this order. */
-struct catch {
+struct catch
+{
     uint64_t rbx, rbp, r12, r13, r14, r15, rsp, rip;
 };
 

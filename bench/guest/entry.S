@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entry of the measuring guest: the PVH note and 32-bit entry, the Multiboot header for loaders that
- * have no PVH, the way to long mode, the trampoline of the second vCPU, and the interrupt stubs.
+ * Entry of the measuring guest: the PVH note and 32-bit entry, the Multiboot header for loaders
+ * that have no PVH, the way to long mode, the trampoline of the second vCPU, the interrupt stubs.
  * The first page tables are assembled in: the low 4 GiB one to one, the last of it uncached; page
  * rights come later (paging.c).
  */
@@ -119,7 +119,7 @@ ap_64:
     jmp 1b
 
 /*
- * int catch_set(struct catch *c): returns 0; returns 1 when an exception on this CPU came back here.
+ * int catch_set(struct catch *c): returns 0; returns 1 when an exception on this CPU came back.
  * Layout of struct catch: rbx rbp r12 r13 r14 r15 rsp rip (cpu.h).
  */
     .globl catch_set
@@ -137,7 +137,7 @@ catch_set:
     xorl %eax, %eax
     ret
 
-/* Stubs for vectors 0..63, 16 bytes each; exceptions 8, 10..14, 17, 21, 29, 30 push an error code. */
+/* Stubs for vectors 0..63, 16 bytes each; 8, 10..14, 17, 21, 29, 30 push an error code. */
     .set HAS_ERROR, (1 << 8) | (0x1f << 10) | (1 << 17) | (1 << 21) | (1 << 29) | (1 << 30)
     .balign 16
     .globl trap_stubs
@@ -241,16 +241,15 @@ page_directories:
     .set page, page + 1
     .endr
 
-/* Each stack has a page below it that paging.c takes away. */
-    .bss
-    .balign 4096
-    .globl boot_stack_guard, ap_stack_guard, boot_stack_top, ap_stack_top
-boot_stack_guard:
-    .skip 4096
+/* Each at the start of its 2 MiB page, with nothing mapped below (measure.lds, paging.c). */
+    .section .stack, "aw", @progbits
+    .globl boot_stack, boot_stack_top
+boot_stack:
     .skip 16384
 boot_stack_top:
-ap_stack_guard:
-    .skip 4096
+    .section .ap_stack, "aw", @nobits
+    .globl ap_stack, ap_stack_top
+ap_stack:
     .skip 16384
 ap_stack_top:
 

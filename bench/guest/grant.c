@@ -8,9 +8,8 @@
 #include <xen/grant_table.h>
 #include <xen/memory.h>
 
-static struct grant_entry_v1 table[PAGE_SIZE / sizeof(struct grant_entry_v1)]
-    __attribute__((aligned(4096)));
-static uint8_t window[PAGE_SIZE] __attribute__((aligned(4096)));
+static struct grant_entry_v1 table[PAGE_SIZE / sizeof(struct grant_entry_v1)] REPLACEABLE_PAGE;
+static uint8_t window[PAGE_SIZE] REPLACEABLE_PAGE;
 static bool ready;
 static grant_handle_t handle;
 

@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The measuring guest: what operations of a virtual machine cost, in TSC ticks. Under the bench's icount clock a tick is
- * one instruction of the emulated machine, so the figures are instruction counts and repeat exactly.
+ * The measuring guest: what operations of a virtual machine cost, in TSC ticks. Under the bench's
+ * icount clock a tick is one instruction of the emulated machine, so the figures are instruction
+ * counts and repeat exactly.
  *
  * One ELF, no C library, no disk: it boots
  *   - as a PVH guest:           qemu-system-x86_64 -kernel measure.elf -append "tests=cpuid"
  *   - as a Xen PVH domain:      type="pvh"  kernel="measure.elf"  cmdline="tests=hypercall"
  *   - as a Xen HVM domain:      type="hvm"  kernel=... the same (the device model passes it on)
  *   - on whatever else offers the PVH entry, such as our own hypervisor.
- * Give Xen domains tsc_mode="native": otherwise every reading of the clock is an exit, and the row "overhead" says so.
+ * Give Xen domains tsc_mode="native": otherwise every reading of the clock is an exit, and the row
+ * "overhead" says so.
  *
  * Command line, key=value words (options.h); every key has a default:
- *   tests=A,B     rows whose group is A or whose name contains A, ...; all when left out
+ *   tests=A,B     rows of the group A, or whose name contains A, ...; all when left out
  *   rounds=400    samples per row, 1..4096
- *   settle=N      ticks of silence before each row, for the reader of the console to calm down (2000000)
- *   patience=N    ticks until a wait has failed (4000000000)
- *   role=ping|pong, peer=DOMID   two instances measure what goes between them (rows_pair.c)
- *   console=xen,com1,e9          instead of the Xen console under Xen, COM1 elsewhere
- *   exit=PORT     end through QEMU's isa-debug-exit (0x10: status 33, ok; 0x11: status 35, failed)
+ *   settle=N      ticks of silence before each row, for the reader of the console to calm down
+ * (2000000) patience=N    ticks until a wait has failed (4000000000) role=ping|pong, peer=DOMID two
+ * instances measure what goes between them (rows_pair.c) console=xen,com1,e9          instead of
+ * the Xen console under Xen, COM1 elsewhere exit=PORT     end through QEMU's isa-debug-exit (0x10:
+ * status 33, ok; 0x11: status 35, failed)
  *
  * Output, one line each:
- *   MEASURE-START version=1 hypervisor=KVMKVMKVM xen=no boot=pvh cpu=... cpus=2 board=yes x2apic=yes ...
- *   MEASURE cpuid min=3152 median=3152 max=3170 rounds=400 unit=ticks
- *   MEASURE hpet_read skipped reason=absent
- *   MEASURE x failed reason=exception-13 rip=...      (after the dump of the exception; the next row follows)
- *   MEASURE-END ok                                    or: MEASURE-END failed rows=1
- * Then the machine is switched off. Other lines are for people.
+ *   MEASURE-START version=1 hypervisor=KVMKVMKVM xen=no boot=pvh cpu=... cpus=2 board=yes
+ * x2apic=yes ... MEASURE cpuid min=3152 median=3152 max=3170 rounds=400 unit=ticks MEASURE
+ * hpet_read skipped reason=absent MEASURE x failed reason=exception-13 rip=...      (after the dump
+ * of the exception; the next row follows) MEASURE-END ok                                    or:
+ * MEASURE-END failed rows=1 Then the machine is switched off. Other lines are for people.
  *
- * A sample is the difference of two clock readings around one operation; eight more run first, unrecorded. Nothing is
- * subtracted. The row "overhead" is the same with an operation that does nothing: whoever wants the operation alone
- * subtracts that row's median himself. The median is the lower one of the two in the middle.
+ * A sample is the difference of two clock readings around one operation; eight more run first,
+ * unrecorded. Nothing is subtracted. The row "overhead" is the same with an operation that does
+ * nothing: whoever wants the operation alone subtracts that row's median himself. The median is the
+ * lower one of the two in the middle.
  *
- * The groups and their rows are described where they are: rows_cpu.c rows_apic.c rows_board.c rows_qemu.c
- * rows_hypercall.c rows_grant.c rows_touch.c rows_timer.c rows_smp.c rows_pair.c, run in this order. Nothing is touched
- * that ACPI, CPUID or PCI did not show before.
+ * The groups and their rows are described where they are: rows_cpu.c rows_apic.c rows_board.c
+ * rows_qemu.c rows_hypercall.c rows_grant.c rows_touch.c rows_timer.c rows_smp.c rows_pair.c, run
+ * in this order. Nothing is touched that ACPI, CPUID or PCI did not show before. tests=fault makes
+ * the guest fault on purpose (rows_fault.c).
  */
 #include "apic.h"
 #include "boot.h"
@@ -70,11 +73,11 @@ static void start_line(void)
 {
     console_print("MEASURE-START version=1 hypervisor=%s", platform.hypervisor);
     if (platform.xen)
-        console_print(" xen=%u.%u domid=%d", platform.xen_version >> 16, platform.xen_version & 0xffff,
-                      xen_domid());
-    console_print(" boot=%s cpu=%s cpus=%u board=%s x2apic=%s ioapic=%x hpet=%x pm_timer=%x", boot.kind,
-                  platform.cpu, platform.cpus, yes_no(platform.board), yes_no(platform.x2apic),
-                  platform.ioapic, platform.hpet, platform.pm_timer);
+        console_print(" xen=%u.%u domid=%d", platform.xen_version >> 16,
+                      platform.xen_version & 0xffff, xen_domid());
+    console_print(" boot=%s cpu=%s cpus=%u board=%s x2apic=%s ioapic=%x hpet=%x pm_timer=%x",
+                  boot.kind, platform.cpu, platform.cpus, yes_no(platform.board),
+                  yes_no(platform.x2apic), platform.ioapic, platform.hpet, platform.pm_timer);
     console_print(" rounds=%lu\n", options.rounds);
     console_print("command line: %s\n", boot.command_line);
     if (options.bad[0])
@@ -108,6 +111,8 @@ static void rows_all(void)
     rows_touch();
     rows_timer();
     rows_smp();
+    if (options_listed(options.tests, "fault"))
+        rows_fault();
 }
 
 /* Legacy interrupts would arrive on vectors of exceptions. */

@@ -10,8 +10,9 @@
 #include "options.h"
 
 /*
- * One row. Each step returns a negative number when it failed, which ends the row. prepare and undo run around
- * each sample, untimed, and may be NULL. A row with own_clock reports what op returns, others the time of op.
+ * One row. Each step returns a negative number when it failed, which ends the row. prepare and undo
+ * run around each sample, untimed, and may be NULL. A row with own_clock reports what op returns,
+ * others the time of op.
  */
 struct row {
     const char *name;
@@ -50,5 +51,6 @@ void rows_touch(void);
 void rows_timer(void);
 void rows_smp(void);
 void rows_pair(void);
+void rows_fault(void);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pure: the command line. Words are key=value, separated by blanks; an unknown one is reported, not fatal. */
+/* Pure: the command line. Words are key=value, separated by blanks; an unknown one is reported, not
+ * fatal. */
 #ifndef BENCH_GUEST_OPTIONS_H
 #define BENCH_GUEST_OPTIONS_H
 
@@ -13,10 +14,10 @@
 enum role { ROLE_ALONE, ROLE_PING, ROLE_PONG };
 
 struct options {
-    char tests[256];    /* comma list of words; empty: everything */
-    uint64_t rounds;    /* samples per row */
-    uint64_t settle;    /* ticks of silence between printing and measuring */
-    uint64_t patience;  /* ticks until a wait counts as failed */
+    char tests[256];   /* comma list of words; empty: everything */
+    uint64_t rounds;   /* samples per row */
+    uint64_t settle;   /* ticks of silence between printing and measuring */
+    uint64_t patience; /* ticks until a wait counts as failed */
     enum role role;
     uint64_t peer;      /* domain ID of the other instance, DOMID_ANY: ask xenstore */
     uint64_t exit_port; /* isa-debug-exit, 0: none */
@@ -25,7 +26,8 @@ struct options {
 };
 
 void options_parse(struct options *o, const char *line);
-/* A row is wanted when no tests are named, or one word is its group or part of its name. */
+/* A row is wanted when no tests are named, or one word is its group or, not being a
+ * group, part of its name. */
 bool options_want(const struct options *o, const char *group, const char *row);
 /* One of a comma-separated list? */
 bool options_listed(const char *list, const char *word);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Page rights over the one-to-one map of entry.S: no page is both writable and executable. Of the 2 MiB pages,
- * those with the image and with the trampoline are split; all others are data and not executable.
+ * Page rights over the one-to-one map of entry.S, by 2 MiB (measure.lds lays the image out for it):
+ * no page is both writable and executable, and there is nothing below a stack. Large pages keep the
+ * walks short that a hypervisor without decode assists makes for each exit, as in any kernel.
+ * Only the low 2 MiB are split, for the trampoline.
  */
 #include "cpu.h"
 #include "x86.h"
@@ -10,33 +12,16 @@
 #define ENTRY_WRITE 2ull
 #define ENTRY_NX (1ull << 63)
 #define LARGE_SHIFT 21
+#define ENTRIES 2048u
 
-extern uint64_t page_directories[];
+enum { PAGE_TEXT = 8, PAGE_HOLE_1 = 9, PAGE_DATA = 10, PAGE_HOLE_2 = 11, PAGE_SPECIAL = 12 };
+
+extern uint64_t page_directories[ENTRIES];
 extern uint32_t efer_bits;
-extern uint8_t image_start[], rodata_start[], data_start[];
-extern uint8_t boot_stack_guard[], ap_stack_guard[];
+extern uint8_t start32[], boot_stack[], ap_stack[];
 
 static uint64_t low_table[512] __attribute__((aligned(4096)));
-static uint64_t image_table[512] __attribute__((aligned(4096)));
 static uint64_t no_execute;
-
-static uint64_t image_rights(uintptr_t page)
-{
-    if (page == (uintptr_t)boot_stack_guard || page == (uintptr_t)ap_stack_guard)
-        return 0;
-    if (page < (uintptr_t)rodata_start)
-        return ENTRY_PRESENT;
-    if (page < (uintptr_t)data_start)
-        return ENTRY_PRESENT | no_execute;
-    return ENTRY_PRESENT | ENTRY_WRITE | no_execute;
-}
-
-static void split(uintptr_t base, uint64_t *table)
-{
-    for (unsigned i = 0; i < 512; i++)
-        table[i] = (base + i * PAGE_SIZE) | ENTRY_PRESENT | ENTRY_WRITE | no_execute;
-    page_directories[base >> LARGE_SHIFT] = (uintptr_t)table | ENTRY_PRESENT | ENTRY_WRITE;
-}
 
 static void flush_all(void)
 {
@@ -50,23 +35,30 @@ static bool has_nx(void)
     return cpuid(0x80000000).eax >= 0x80000001 && (cpuid(0x80000001).edx >> 20 & 1);
 }
 
+static void check_layout(void)
+{
+    if ((uintptr_t)start32 >> LARGE_SHIFT != PAGE_TEXT ||
+        (uintptr_t)boot_stack != (uintptr_t)PAGE_DATA << LARGE_SHIFT ||
+        (uintptr_t)ap_stack != (uintptr_t)PAGE_SPECIAL << LARGE_SHIFT)
+        guest_fail("measure.lds and paging.c disagree");
+}
+
 void paging_protect(void)
 {
-    uintptr_t image = (uintptr_t)image_start;
-
+    check_layout();
     if (has_nx()) {
         no_execute = ENTRY_NX;
         efer_bits |= EFER_NXE;
         msr_write(MSR_EFER, msr_read(MSR_EFER) | EFER_NXE);
     }
     for (unsigned i = 0; i < 512; i++)
-        image_table[i] = (image + i * PAGE_SIZE) | image_rights(image + i * PAGE_SIZE);
-    for (unsigned i = 0; i < 2048; i++)
-        if (i != image >> LARGE_SHIFT)
-            page_directories[i] |= no_execute;
-    page_directories[image >> LARGE_SHIFT] =
-        (uintptr_t)image_table | ENTRY_PRESENT | ENTRY_WRITE;
-    split(0, low_table);
+        low_table[i] = i * PAGE_SIZE | ENTRY_PRESENT | ENTRY_WRITE | no_execute;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        page_directories[i] |= no_execute;
+    page_directories[0] = (uintptr_t)low_table | ENTRY_PRESENT | ENTRY_WRITE;
+    page_directories[PAGE_TEXT] &= ~(no_execute | ENTRY_WRITE);
+    page_directories[PAGE_HOLE_1] = 0;
+    page_directories[PAGE_HOLE_2] = 0;
     flush_all();
 }
 

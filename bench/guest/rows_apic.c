@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group apic: the local APIC, first by MMIO (xapic_*), then, where CPUID offers it, by MSR (x2apic_*; the guest
- * stays in that mode). id_read: the ID register; tpr_write: 0 into the task priority; tmict_write: a
- * large count into the initial count of a masked one-shot timer.
+ * Group apic: the local APIC, first by MMIO (xapic_*), then, where CPUID offers it, by MSR
+ * (x2apic_*; the guest stays in that mode). id_read: the ID register; tpr_write: 0 into the task
+ * priority; tmict_write: a large count into the initial count of a masked one-shot timer.
  */
 #include "apic.h"
 #include "measure.h"

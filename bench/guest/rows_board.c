@@ -88,7 +88,7 @@ void rows_board(void)
     static const struct row hpet = {"hpet_read", op_hpet};
     static const struct row pm_timer = {"pm_timer_read", op_pm_timer};
     static const struct row legacy[] = {
-        {"pic_read", op_pic_read}, {"pic_write", op_pic_write}, {"pit_read", op_pit},
+        {"pic_read", op_pic_read},  {"pic_write", op_pic_write}, {"pit_read", op_pit},
         {"port61_read", op_port61}, {"port80_write", op_port80}, {"rtc_read", op_rtc},
     };
 

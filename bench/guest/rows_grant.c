@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group grant (Xen ABI only): a page this domain grants to itself; rows_pair.c has the same with another domain.
- *   grant_map, grant_unmap   into a hole of the physical map, one page; the other half untimed
- *   grant_mapped_touch       first read through a fresh mapping
+ * Group grant (Xen ABI only): a page this domain grants to itself.
  *   grant_copy_64, grant_copy_4096   GNTTABOP_copy out of the granted page
+ * Mapping needs a second domain (rows_pair.c): Xen allows one guest address per page of a domain,
+ * so mapping a page of one's own takes it away from where it was.
  */
 #include "grant.h"
 #include "measure.h"
@@ -16,17 +16,6 @@
 static uint8_t given[PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t target[PAGE_SIZE] __attribute__((aligned(4096)));
 static uint16_t self;
-
-static int64_t op_map(void)
-{
-    return grant_map(REF, self);
-}
-
-static int64_t op_touch(void)
-{
-    mmio_read32((uintptr_t)grant_window());
-    return 0;
-}
 
 static int64_t op_copy_64(void)
 {
@@ -41,9 +30,6 @@ static int64_t op_copy_page(void)
 void rows_grant(void)
 {
     static const struct row rows[] = {
-        {"grant_map", op_map, .undo = grant_unmap},
-        {"grant_unmap", grant_unmap, .prepare = op_map},
-        {"grant_mapped_touch", op_touch, .prepare = op_map, .undo = grant_unmap},
         {"grant_copy_64", op_copy_64},
         {"grant_copy_4096", op_copy_page},
     };

@@ -10,7 +10,8 @@
  *   physmap_shared_info    XENMEM_add_to_physmap of the shared info page over itself
  *   decrease_reservation   XENMEM_decrease_reservation of one page (given back untimed)
  *   populate_physmap       XENMEM_populate_physmap of one page (taken away untimed)
- *   evtchn_upcall          EVTCHNOP_send to a port of this vCPU's own (bind_ipi) until its upcall handler runs
+ *   evtchn_upcall          EVTCHNOP_send to a port of this vCPU's own (bind_ipi) until its upcall
+ * handler runs
  */
 #include "cpu.h"
 #include "measure.h"
@@ -27,7 +28,7 @@
 #define HOUR_NS 3600000000000ull
 #define CONTROL_DOMAIN 0
 
-static uint8_t spare_page[PAGE_SIZE] __attribute__((aligned(4096)));
+static uint8_t spare_page[PAGE_SIZE] REPLACEABLE_PAGE;
 static uint32_t unbound_port, own_port;
 static bool upcall_seen;
 

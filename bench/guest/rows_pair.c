@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group pair (Xen ABI only): two instances, role=ping measures, role=pong answers. They find each other through
- * xenstore: each reads the other's domain ID from peer= or from its own data/peer (the control domain writes it
- * when both exist); ping leaves its event channel port in data/measure-port, both leave a grant reference in
- * data/measure-ref, readable for the other. Waiting is SCHEDOP_poll, so with both vCPUs on one CPU half a round
- * trip is one send and one context switch; on two CPUs it is one send and one wake-up.
- *   evtchn_roundtrip    EVTCHNOP_send to the other domain, until its answer has come
- *   grant_map_peer, grant_unmap_peer, grant_copy_peer   a page of the other domain, 4096 bytes
- * When ping is done it writes a word into pong's page by grant copy and sends once more; pong then ends too.
+ * Group pair (Xen ABI only): two instances, role=ping measures, role=pong answers. They find each
+ * other through xenstore: each reads the other's domain ID from peer= or from its own data/peer
+ * (the control domain writes it when both exist); ping leaves its event channel port in
+ * data/measure-port, both leave a grant reference in data/measure-ref, readable for the other.
+ * Waiting is SCHEDOP_poll, so with both vCPUs on one CPU half a round trip is one send and one
+ * context switch; on two CPUs it is one send and one wake-up. evtchn_roundtrip    EVTCHNOP_send to
+ * the other domain, until its answer has come grant_map, grant_unmap   a page of the other domain,
+ * into a hole of the physical map; the other half untimed grant_mapped_touch       first read
+ * through a fresh mapping grant_copy_peer          4096 bytes out of the other domain's page When
+ * ping is done it writes a word into pong's page by grant copy and sends once more; pong then ends
+ * too.
  */
 #include "console.h"
 #include "grant.h"
@@ -38,6 +41,12 @@ static int64_t op_map(void)
     return grant_map(peer_ref, peer);
 }
 
+static int64_t op_touch(void)
+{
+    mmio_read32((uintptr_t)grant_window());
+    return 0;
+}
+
 static int64_t op_copy(void)
 {
     return grant_copy_from(peer_ref, peer, scratch, PAGE_SIZE);
@@ -45,19 +54,11 @@ static int64_t op_copy(void)
 
 static const struct row rows[] = {
     {"evtchn_roundtrip", op_roundtrip},
-    {"grant_map_peer", op_map, .undo = grant_unmap},
-    {"grant_unmap_peer", grant_unmap, .prepare = op_map},
+    {"grant_map", op_map, .undo = grant_unmap},
+    {"grant_unmap", grant_unmap, .prepare = op_map},
+    {"grant_mapped_touch", op_touch, .prepare = op_map, .undo = grant_unmap},
     {"grant_copy_peer", op_copy},
 };
-
-static void format(char *to, size_t size, const char *f, ...)
-{
-    va_list args;
-
-    va_start(args, f);
-    text_format(to, size, f, args);
-    va_end(args);
-}
 
 static bool await_number(const char *path, uint64_t *value)
 {
@@ -77,7 +78,7 @@ static bool publish(const char *path, uint64_t value)
 {
     char text[16];
 
-    format(text, sizeof(text), "%lu", value);
+    text_print(text, sizeof(text), "%lu", value);
     return xenstore_write(path, text, options.patience) &&
            xenstore_permit(path, (unsigned)xen_domid(), peer, options.patience);
 }
@@ -86,7 +87,7 @@ static bool await_peer_number(const char *name, uint64_t *value)
 {
     char path[64];
 
-    format(path, sizeof(path), "/local/domain/%u/data/%s", peer, name);
+    text_print(path, sizeof(path), "/local/domain/%u/data/%s", peer, name);
     return await_number(path, value);
 }
 

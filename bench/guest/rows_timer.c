@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group timer: the local APIC timer, one-shot, from just before the write of its count until its handler reads the
- * clock. The delay asked for is part of the figure and stands beside it as nominal= (in ticks; counts converted
- * at the ratio measured against the clock over DELAY * 50).
+ * Group timer: the local APIC timer, one-shot, from just before the write of its count until its
+ * handler reads the clock. The delay asked for is part of the figure and stands beside it as
+ * nominal= (in ticks; counts converted at the ratio measured against the clock over DELAY * 50).
  *   timer_spin   the vCPU runs meanwhile
  *   timer_halt   the vCPU is in HLT: delivery and halt wake-up
  */
@@ -79,15 +79,6 @@ static int64_t op_halt(void)
     return finish(start);
 }
 
-static void format(char *to, size_t size, const char *f, ...)
-{
-    va_list args;
-
-    va_start(args, f);
-    text_format(to, size, f, args);
-    va_end(args);
-}
-
 void rows_timer(void)
 {
     static const struct row rows[] = {
@@ -106,6 +97,6 @@ void rows_timer(void)
     }
     count = (uint32_t)((uint64_t)DELAY * SCALE / ratio);
     irq_handler(VECTOR_TIMER, on_timer);
-    format(note, sizeof(note), "count=%u nominal=%lu", count, count * ratio / SCALE);
+    text_print(note, sizeof(note), "count=%u nominal=%lu", count, count * ratio / SCALE);
     measure_rows("timer", rows, 2, note);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group touch: a write to memory nobody has written before. Under KVM the host populates it then; a Xen domain is
- * populated when it is made (unless maxmem is above memory), so there both touches cost the same.
- *   touch_first_4k   page after page: median and max differ where the host backs 2 MiB at once
- *   touch_second_4k  the same pages again
- *   touch_first_2m   one write per 2 MiB of further untouched memory, as many as there is, no warm-up then
+ * Group touch: a write to memory nobody has written before. Under KVM the host populates it then; a
+ * Xen domain is populated when it is made (unless maxmem is above memory), so there both touches
+ * cost the same. touch_first_4k   page after page: median and max differ where the host backs 2 MiB
+ * at once touch_second_4k  the same pages again touch_first_2m   one write per 2 MiB of further
+ * untouched memory, as many as there is, no warm-up then
  */
 #include "boot.h"
 #include "measure.h"
@@ -38,8 +38,7 @@ void rows_touch(void)
     struct row large = {"touch_first_2m", op_touch_2m};
     struct region free = boot_untouched();
     uint64_t small_size = (options.rounds + WARM_UP_PAGES) * PAGE_SIZE;
-    uint64_t large_start =
-        (free.start + small_size + LARGE_PAGE - 1) & ~(uint64_t)(LARGE_PAGE - 1);
+    uint64_t large_start = (free.start + small_size + LARGE_PAGE - 1) & ~(uint64_t)(LARGE_PAGE - 1);
 
     if (free.end < large_start + LARGE_PAGE) {
         measure_skip_rows("touch", small, 2, "too-little-memory");

@@ -6,7 +6,8 @@
 #include "x86.h"
 
 #define TRAMPOLINE 0x8000u
-#define STARTUP_GAP 10000000u /* ticks between INIT and STARTUP: the 10 ms of the specification at 1 GHz */
+#define STARTUP_GAP                                                                                \
+    10000000u /* ticks between INIT and STARTUP: the 10 ms of the specification at 1 GHz */
 
 extern uint8_t ap_trampoline[], ap_trampoline_end[];
 
@@ -32,11 +33,12 @@ void ap_main(void)
         __atomic_store_n(&arrived, state, __ATOMIC_RELEASE);
         if (state == AP_HALTED) {
             cpu_halt_once();
-        } else {
-            irq_on();
-            cpu_pause();
-            irq_off();
+            continue;
         }
+        irq_on();
+        while (__atomic_load_n(&told, __ATOMIC_ACQUIRE) == state)
+            cpu_pause();
+        irq_off();
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The second vCPU: brought up by INIT and STARTUP, then told how to wait for the first one's IPIs. */
+/* The second vCPU: brought up by INIT and STARTUP, then told how to wait for the first one's IPIs.
+ */
 #ifndef BENCH_GUEST_SMP_H
 #define BENCH_GUEST_SMP_H
 

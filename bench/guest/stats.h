@@ -10,8 +10,8 @@ struct stats {
     uint64_t min, median, max;
 };
 
-/* Sorts the samples in place. The median of an even number is the lower one of the two in the middle: a value
- * that was really measured. All zero for no samples. */
+/* Sorts the samples in place. The median of an even number is the lower one of the two in the
+ * middle: a value that was really measured. All zero for no samples. */
 struct stats stats_of(uint64_t *samples, size_t count);
 
 #endif

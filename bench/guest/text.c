@@ -157,3 +157,14 @@ size_t text_format(char *buffer, size_t size, const char *format, va_list args)
         buffer[s.used] = 0;
     return s.used;
 }
+
+size_t text_print(char *buffer, size_t size, const char *format, ...)
+{
+    va_list args;
+    size_t n;
+
+    va_start(args, format);
+    n = text_format(buffer, size, format, args);
+    va_end(args);
+    return n;
+}

@@ -15,7 +15,7 @@
 
 extern uint8_t hypercall_page[];
 
-static uint8_t shared_page[PAGE_SIZE] __attribute__((aligned(4096)));
+static uint8_t shared_page[PAGE_SIZE] REPLACEABLE_PAGE;
 static bool shared_mapped;
 
 int64_t hypercall(unsigned number, uint64_t a, uint64_t b, uint64_t c)
@@ -112,7 +112,8 @@ int64_t xen_send(uint32_t port)
 int64_t xen_port_alloc(uint16_t remote)
 {
     struct evtchn_alloc_unbound arg = {.dom = DOMID_SELF, .remote_dom = remote};
-    int64_t rc = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&arg, 0);
+    int64_t rc =
+        hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&arg, 0);
 
     return rc ? rc : (int64_t)arg.port;
 }

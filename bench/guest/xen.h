@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The Xen ABI, as much as the guest uses; numbers and structures from the public headers (libxen-dev). */
+/* The Xen ABI, as much as the guest uses; numbers and structures from the public headers
+ * (libxen-dev). */
 #ifndef BENCH_GUEST_XEN_H
 #define BENCH_GUEST_XEN_H
 
@@ -9,6 +10,9 @@
 
 #include <xen/xen.h>
 #include <xen/hvm/params.h>
+
+/* For pages of ours that hypercalls replace: measure.lds says why they stand apart. */
+#define REPLACEABLE_PAGE __attribute__((aligned(4096), section(".special,\"aw\",@nobits#")))
 
 /* Hypercalls by number: negative is -errno of the Xen ABI. */
 int64_t hypercall(unsigned number, uint64_t a, uint64_t b, uint64_t c);

@@ -29,7 +29,8 @@ bool xenstore_init(void)
 
 static bool byte_put(char c, uint64_t deadline)
 {
-    while (ring->req_prod - __atomic_load_n(&ring->req_cons, __ATOMIC_ACQUIRE) >= XENSTORE_RING_SIZE) {
+    while (ring->req_prod - __atomic_load_n(&ring->req_cons, __ATOMIC_ACQUIRE) >=
+           XENSTORE_RING_SIZE) {
         if (tsc_read() > deadline)
             return false;
         platform_relax();
@@ -90,8 +91,8 @@ static bool answer(uint32_t type, char *reply, size_t size, uint64_t deadline)
 }
 
 /* The payload is path NUL value, the value without a NUL unless it ends with one of its own. */
-static bool request(uint32_t type, const char *path, const char *value, size_t value_len, char *reply,
-                    size_t size, uint64_t patience)
+static bool request(uint32_t type, const char *path, const char *value, size_t value_len,
+                    char *reply, size_t size, uint64_t patience)
 {
     uint64_t deadline = tsc_read() + patience;
     size_t path_len = text_length(path) + 1;
@@ -119,22 +120,11 @@ bool xenstore_write(const char *path, const char *value, uint64_t patience)
     return request(XS_WRITE, path, value, text_length(value), reply, sizeof(reply), patience);
 }
 
-static size_t format(char *to, size_t size, const char *f, ...)
-{
-    va_list args;
-    size_t n;
-
-    va_start(args, f);
-    n = text_format(to, size, f, args);
-    va_end(args);
-    return n;
-}
-
 bool xenstore_permit(const char *path, unsigned owner, unsigned reader, uint64_t patience)
 {
     char value[32], reply[16];
-    size_t n = format(value, sizeof(value), "n%u", owner) + 1;
+    size_t n = text_print(value, sizeof(value), "n%u", owner) + 1;
 
-    n += format(value + n, sizeof(value) - n, "r%u", reader) + 1;
+    n += text_print(value + n, sizeof(value) - n, "r%u", reader) + 1;
     return request(XS_SET_PERMS, path, value, n, reply, sizeof(reply), patience);
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cache of images: one read-only folder per version of an image, complete or absent.
 
-A build happens in a folder beside its target and ends with a rename. A lock per image lets other processes wait; what a killed
-build left behind is removed by the next one.
+A build happens in a folder beside its target and ends with a rename. A lock per image lets other
+processes wait; what a killed build left behind is removed by the next one.
 """
 import contextlib
 import fcntl
@@ -24,7 +24,8 @@ NOTE = "image.json"
 
 @dataclass(frozen=True)
 class Image:
-    """A built image: files by fixed names in `folder`. They are read-only: runs use copy-on-write."""
+    """A built image: files by fixed names in `folder`. They are read-only: runs use
+    copy-on-write."""
     name: str
     hash: str
     folder: Path
@@ -40,7 +41,8 @@ def root():
 
 
 def get(name, say=None):
-    """The image `name`, built first when it is not in the cache. BenchError when it cannot be built."""
+    """The image `name`, built first when it is not in the cache. BenchError when it cannot be
+    built."""
     say = say or _say
     image = _image(name)
     if _is_complete(image.folder):
@@ -53,8 +55,10 @@ def get(name, say=None):
             if not _is_complete(image.folder):
                 _build(image, say)
     except OSError as error:
-        raise BenchError(f"The image {name} could not be built.", f"{error.filename or root()}: {error.strerror}",
-                         "Make room or give rights there, or set XDG_CACHE_HOME to another place.") from error
+        raise BenchError(f"The image {name} could not be built.",
+                         f"{error.filename or root()}: {error.strerror}",
+                         "Make room or give rights there, or set XDG_CACHE_HOME "
+                         "to another place.") from error
     return image
 
 
@@ -154,7 +158,8 @@ def _entry(note):
     name = fields["name"]
     current = name in catalog.names() and catalog.key(name) == fields["hash"]
     size = sum(taken(file) for file in note.parent.iterdir())
-    return Entry(Image(name, fields["hash"], note.parent), current, size, fields["built"], fields["seconds"])
+    return Entry(Image(name, fields["hash"], note.parent), current, size, fields["built"],
+                 fields["seconds"])
 
 
 def remove(entry):
@@ -165,7 +170,8 @@ def remove(entry):
 
 
 def prune():
-    """Removes every image that the present recipes do not make, and leftovers of killed builds. Returns what was removed."""
+    """Removes every image that the present recipes do not make, and leftovers of killed builds.
+    Returns what was removed."""
     old = [entry for entry in entries() if not entry.current]
     for entry in old:
         remove(entry)
@@ -178,4 +184,5 @@ def prune():
 
 def is_read_only(image):
     """Whether nobody made the files of the image writable."""
-    return not any(file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH) for file in image.folder.iterdir())
+    return not any(file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+                   for file in image.folder.iterdir())

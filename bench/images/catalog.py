@@ -33,12 +33,14 @@ def names():
 def builder(name):
     """The module that builds the image `name`; BenchError when there is no such image."""
     if name not in BUILDERS:
-        raise BenchError(f"There is no image called '{name}'.", remedy=f"These are there: {', '.join(BUILDERS)}.")
+        raise BenchError(f"There is no image called '{name}'.",
+                         remedy=f"These are there: {', '.join(BUILDERS)}.")
     return importlib.import_module(f"bench.images.{BUILDERS[name]}")
 
 
 def key(name):
-    """The hash of everything of ours that the image `name` is made of. The versions of Debian's packages are not part of it."""
+    """The hash of everything of ours that the image `name` is made of. The versions of Debian's
+    packages are not part of it."""
     module = builder(name)
     hashes = hashlib.sha256(name.encode())
     for file in (*SHARED_FILES, f"{BUILDERS[name]}.py", *module.files(name)):
@@ -49,7 +51,8 @@ def key(name):
 
 
 def _add_path(hashes, path):
-    """Names, contents, links and executability; not times and owners, which differ between checkouts."""
+    """Names, contents, links and executability; not times and owners, which differ between
+    checkouts."""
     if path.is_dir() and not path.is_symlink():
         for entry in sorted(path.iterdir()):
             _add_path(hashes, entry)

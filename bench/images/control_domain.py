@@ -6,6 +6,7 @@ vmlinux (the same, unpacked), initrd.img, xen.efi.
 control-domain-desktop: the same plus X, a session and sound, to show the client.
 The disks it looks for, the network and the consoles are described in control-domain/.
 """
+import shlex
 import shutil
 
 from bench.images import debian, filesystem, initramfs, kernel
@@ -28,7 +29,8 @@ def files(name):
 def build(job):
     root = job.work / "root"
     job.step("Installing Debian packages")
-    debian.install(job, root, debian.packages(*recipes(job.name)), filter_file=(HERE / FILTER).resolve(),
+    debian.install(job, root, debian.packages(*recipes(job.name)),
+                   filter_file=(HERE / FILTER).resolve(),
                    hooks=_hooks(job))
     job.step("Making the initrd")
     _make_boot_files(job, root)
@@ -39,10 +41,14 @@ def build(job):
 
 
 def _hooks(job):
-    """Each recipe's rootfs is laid over the system before packages are configured, and its setup runs at the end."""
+    """Each recipe's rootfs is laid over the system before packages are configured, and its setup
+    runs at the end."""
     for recipe in recipes(job.name):
-        copy = f"tar -C '{HERE / recipe}/rootfs' --owner=0 --group=0 --mode=u=rwX,go=rX -c . | tar -C \"$1\" --no-overwrite-dir -x"
-        setup = f"cp '{HERE / recipe}/setup' \"$1/setup\" && chroot \"$1\" /bin/sh /setup && rm \"$1/setup\""
+        folder = shlex.quote(str(HERE / recipe))
+        copy = (f"tar -C {folder}/rootfs --owner=0 --group=0 --mode=u=rwX,go=rX -c . | "
+                'tar -C "$1" --no-overwrite-dir -x')
+        setup = (f'cp {folder}/setup "$1/setup" && chroot "$1" /bin/sh /setup && '
+                 'rm "$1/setup"')
         yield f"--extract-hook={copy}"
         yield f"--customize-hook={setup}"
 
@@ -52,5 +58,6 @@ def _make_boot_files(job, root):
     kernel.copy_kernels(root / "boot", version, job.out)
     shutil.copyfile(root / "boot/xen-4.17-amd64.efi", job.out / "xen.efi")
     tree = job.work / "initramfs"
-    initramfs.make_tree(job, root, tree, HERE / BASE / "init", initramfs.read_list(HERE / BASE / "modules"))
+    initramfs.make_tree(job, root, tree, HERE / BASE / "init",
+                        initramfs.read_list(HERE / BASE / "modules"))
     initramfs.write_cpio(tree, job.out / "initrd.img")

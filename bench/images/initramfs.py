@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Small initramfs archives: busybox, a few kernel modules with what they depend on, one init program.
+"""Small initramfs archives: busybox, a few kernel modules with what they depend on, one init
+program.
 
 Far quicker to start on an emulated processor than what initramfs-tools makes with udev in it.
 """
@@ -15,7 +16,8 @@ def kernel_version(root):
     """The version of the one kernel in the system `root`."""
     versions = sorted(folder.name for folder in (root / "lib/modules").iterdir())
     if len(versions) != 1:
-        raise BenchError("The Debian system has no kernel, or several.", f"lib/modules: {' '.join(versions) or 'empty'}")
+        raise BenchError("The Debian system has no kernel, or several.",
+                         f"lib/modules: {' '.join(versions) or 'empty'}")
     return versions[0]
 
 
@@ -26,7 +28,8 @@ def read_list(file):
 
 
 def make_tree(job, root, tree, init, modules):
-    """The folder `tree` with busybox and `modules` from the system `root`, and the program `init`."""
+    """The folder `tree` with busybox and `modules` from the system `root`, and the program
+    `init`."""
     for folder in ("bin", "dev", "proc", "sys", "run", "root", "tmp", "etc"):
         (tree / folder).mkdir(parents=True)
     shutil.copy2(root / "bin/busybox", tree / "bin/busybox")
@@ -58,19 +61,22 @@ def copy_modules(job, root, tree, modules):
 
 
 def closure(source, modules):
-    """Paths of the modules and of what they depend on, from modules.dep. Built-in ones are left out; unknown ones are an error."""
+    """Paths of the modules and of what they depend on, from modules.dep. Built-in ones are left
+    out; unknown ones are an error."""
     needs = {}
     for line in (source / "modules.dep").read_text(encoding="ascii").splitlines():
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
     by_name = {module_name(path): path for path in needs}
-    builtin = {module_name(path) for path in (source / "modules.builtin").read_text(encoding="ascii").split()}
+    builtin = {module_name(path)
+               for path in (source / "modules.builtin").read_text(encoding="ascii").split()}
     found = []
     for name in (module_name(module) for module in modules):
         if name in by_name:
             found += [by_name[name], *needs[by_name[name]]]
         elif name not in builtin:
-            raise BenchError("A kernel module of the recipe does not exist.", f"{name}: not in {source}")
+            raise BenchError("A kernel module of the recipe does not exist.",
+                             f"{name}: not in {source}")
     return list(dict.fromkeys(found))
 
 
@@ -103,7 +109,8 @@ def _write_entry(out, number, name, path):
 
 
 def _write_header(out, number, name, mode, size):
-    """The fields of newc: ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check."""
+    """The fields of newc: ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor
+    rdevminor namesize check."""
     text = name.encode() + b"\0"
     fields = (number, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, len(text), 0)
     header = b"070701" + b"".join(b"%08x" % field for field in fields) + text

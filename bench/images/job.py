@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs a builder in a process of its own, as root of a user namespace where we are not root, and tells people why it failed.
+"""Runs a builder in a process of its own, as root of a user namespace where we are not root, and
+tells people why it failed.
 
 The process is on a leash: when we are killed, so is everything it started.
 """
@@ -15,10 +16,13 @@ from bench import leash
 from bench.errors import BenchError
 from bench.images import catalog
 
-NAMESPACE = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
+NAMESPACE = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork",
+             "--kill-child", "--mount-proc", "--"]
 TOOLS = {
-    "mmdebstrap": "mmdebstrap", "apt-get": "apt", "mke2fs": "e2fsprogs", "qemu-img": "qemu-utils", "mcopy": "mtools",
-    "mkfs.vfat": "dosfstools", "sfdisk": "fdisk", "objcopy": "binutils", "unshare": "util-linux", "lz4": "lz4",
+    "mmdebstrap": "mmdebstrap", "apt-get": "apt", "mke2fs": "e2fsprogs", "qemu-img": "qemu-utils",
+    "mcopy": "mtools",
+    "mkfs.vfat": "dosfstools", "sfdisk": "fdisk", "objcopy": "binutils", "unshare": "util-linux",
+    "lz4": "lz4",
 }
 NEED_MIB = 4096
 
@@ -37,7 +41,8 @@ def run(name, work, say):
     (work / "out").mkdir()
     command = [*_box(name), sys.executable, "-m", "bench.images.worker", name, str(work)]
     with open(work / "log", "wb") as log:
-        process = leash.spawn(command, stdout=subprocess.PIPE, stderr=log, env=environment(), cwd=work)
+        process = leash.spawn(command, stdout=subprocess.PIPE, stderr=log, env=environment(),
+                              cwd=work)
         try:
             for line in process.stdout:
                 say(f"  {line.decode().rstrip()}")
@@ -56,7 +61,8 @@ def _check_tools(name):
     if not Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists():
         missing.add("debian-archive-keyring")
     if missing:
-        raise BenchError(f"The image {name} cannot be built: programs it is made with are not installed.",
+        raise BenchError(f"The image {name} cannot be built: "
+                         "programs it is made with are not installed.",
                          remedy=f"Install them with: sudo apt install {' '.join(sorted(missing))}")
 
 
@@ -64,21 +70,25 @@ def _check_space(name, work):
     free = shutil.disk_usage(work).free >> 20
     if free < NEED_MIB:
         raise BenchError(f"The image {name} cannot be built.",
-                         f"{work.parent} has only {free} MiB free, and the build needs {NEED_MIB} MiB for a while.",
+                         f"{work.parent} has only {free} MiB free, "
+                         f"and the build needs {NEED_MIB} MiB for a while.",
                          "Free some space there, or set XDG_CACHE_HOME to another place.")
 
 
 def _box(name):
-    """How to become root: not at all, or in a namespace. BenchError when this machine allows neither."""
+    """How to become root: not at all, or in a namespace. BenchError when this machine allows
+    neither."""
     if os.geteuid() == 0:
         return []
     tried = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True, check=False)
     if tried.returncode == 0:
         return NAMESPACE
     user = pwd.getpwuid(os.getuid()).pw_name
-    raise BenchError(f"The image {name} cannot be built: the user {user} cannot make a user namespace here.",
+    raise BenchError(f"The image {name} cannot be built: "
+                     f"the user {user} cannot make a user namespace here.",
                      tried.stderr.strip(),
-                     f"Run it as root, or: sudo usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {user} "
+                     "Run it as root, or: sudo usermod --add-subuids 200000-265535 "
+                     f"--add-subgids 200000-265535 {user} "
                      "and sysctl kernel.unprivileged_userns_clone=1")
 
 
@@ -89,7 +99,8 @@ def remove_tree(folder):
 
 
 FULL = ("No space left on device", "Disk quota exceeded", "enough free space")
-OFFLINE = ("resolving", "Could not resolve", "Could not connect", "nable to connect", "unreachable", "Connection timed out",
+OFFLINE = ("resolving", "Could not resolve", "Could not connect", "nable to connect",
+           "unreachable", "Connection timed out",
            "Connection refused", "Connection failed")
 DISTRUST = ("NO_PUBKEY", "not valid yet", "is expired", "couldn't be verified")
 
@@ -116,9 +127,11 @@ def explain(log):
     if any(text in log for text in FULL):
         return "The disk is full.", "Free some space, or set XDG_CACHE_HOME to another place."
     if any(text in log for text in OFFLINE):
-        return "The Debian archive cannot be reached.", "Check the network and apt's sources (sudo apt update)."
+        return ("The Debian archive cannot be reached.",
+                "Check the network and apt's sources (sudo apt update).")
     if any(text in log for text in DISTRUST):
-        return ("The Debian archive's signature was not accepted.", "Check the clock and the package debian-archive-keyring.")
+        return ("The Debian archive's signature was not accepted.",
+                "Check the clock and the package debian-archive-keyring.")
     steps = [line[4:] for line in log.splitlines() if line.startswith("--- ")]
     return (f"The step \"{steps[-1] if steps else 'starting'}\" failed.",
             "If the Debian archive was just changing, running it again may help.")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The process that builds an image: `python3 -m bench.images.worker NAME FOLDER`, as root (see job.py)."""
+"""The process that builds an image: `python3 -m bench.images.worker NAME FOLDER`, as root (see
+job.py)."""
 import json
 import os
 import subprocess
@@ -23,7 +24,8 @@ class Job:
 
     def run(self, *command, **options):
         """Runs a program with its output in the log; CalledProcessError when it fails."""
-        subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr, **options)
+        subprocess.run([str(word) for word in command], check=True, stdin=subprocess.DEVNULL,
+                       stdout=sys.stderr, **options)
 
     def read(self, *command):
         """The output of a program."""

@@ -70,9 +70,11 @@ static void test_options(void)
 
     options_parse(&o, "");
     assert(o.rounds == 400 && o.role == ROLE_ALONE && o.peer == DOMID_ANY && !o.bad[0]);
-    options_parse(&o, "  tests=cpuid,tpr rounds=0x10\trole=ping peer=3 exit=0x501 console=com1,e9 ");
+    options_parse(&o,
+                  "  tests=cpuid,tpr rounds=0x10\trole=ping peer=3 exit=0x501 console=com1,e9 ");
     assert(!strcmp(o.tests, "cpuid,tpr") && o.rounds == 16 && o.role == ROLE_PING && o.peer == 3);
-    assert(o.exit_port == 0x501 && options_listed(o.console, "e9") && !options_listed(o.console, "e"));
+    assert(o.exit_port == 0x501 && options_listed(o.console, "e9") &&
+           !options_listed(o.console, "e"));
     assert(!o.bad[0]);
     options_parse(&o, "rounds=5000");
     assert(o.rounds == 400 && !strcmp(o.bad, "rounds=5000"));
@@ -90,6 +92,11 @@ static void test_want(void)
     assert(options_want(&o, "cpu", "cpuid"));
     options_parse(&o, "tests=,tpr,,board");
     assert(options_want(&o, "apic", "xapic_tpr_write") && options_want(&o, "board", "pit_read"));
+    assert(!options_want(&o, "apic", "xapic_id_read"));
+    options_parse(&o, "tests=timer,cpuid");
+    assert(options_want(&o, "timer", "timer_halt") && !options_want(&o, "board", "pm_timer_read"));
+    assert(options_want(&o, "cpu", "cpuid") && !options_want(&o, "cpu", "overhead"));
+    options_parse(&o, "tests=board");
     assert(!options_want(&o, "cpu", "cpuid") && !options_want(&o, "boar", "x"));
 }
 

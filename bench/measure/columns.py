@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hypervisors that are measured: how each is booted under icount, and how the measuring guest runs on it.
+
+Everywhere the guest runs alone on processor 1, the control domain on processor 0, and nothing else
+happens meanwhile: the emulated processors share one clock, so a figure counts the work of both.
+"""
+import re
+import time
+from dataclasses import dataclass
+
+from bench import images, snapshot
+from bench.config import Config
+from bench.errors import BenchError, BenchTimeout
+
+GUEST = "/usr/local/lib/bulkhead/measure.elf"
+XEN_PINNED = "dom0_max_vcpus=1 dom0_vcpus_pin"
+XEN_GUEST = """name="{name}"
+type="{type}"
+kernel="{guest}"
+cmdline="{options}"
+memory=256
+vcpus={vcpus}
+cpus={cpus}
+tsc_mode="native"
+on_poweroff="destroy"
+on_reboot="destroy"
+on_crash="destroy"
+{more}
+"""
+XEN_HVM = 'vnc=0\nsdl=0\nnographic=1\nvga="stdvga"\n'
+GUEST_LIMIT = 600
+
+
+@dataclass(frozen=True)
+class Column:
+    """A hypervisor. `config`: the machine; `run(machine, kind, options, vcpus)` runs the measuring guest as
+    'pvh' or 'hvm' and returns what it printed."""
+    name: str
+    title: str
+    config: Config
+    run: object
+
+    def machine(self):
+        """A booted, pinned, idle machine, from the shared snapshot."""
+        return snapshot.resume(self.config, f"measure-{self.name}", settle)
+
+
+def settle(machine):
+    """Waits until the control domain has nothing left to do."""
+    machine.run("systemctl is-system-running --wait || true; "
+                "systemctl list-jobs | grep -q 'No jobs' || sleep 1", timeout=300)
+
+
+def run_on_xen(machine, kind, options, vcpus=1):
+    """One measuring guest, alone on processor 1 (a second vCPU on processor 0)."""
+    _create(machine, "measure", kind, options, vcpus)
+    return _await_console(machine, "measure")
+
+
+def run_pair_on_xen(machine, ping_cpu):
+    """Two guests that measure what goes between them: what 'ping' printed. With `ping_cpu` "1" both share a
+    processor, so that each round trip is two switches between guests."""
+    _create(machine, "pong", "pvh", "role=pong", 1)
+    _create(machine, "ping", "pvh", "role=ping", 1, ping_cpu)
+    pong, ping = (int(machine.run(f"xl domid {name}").out) for name in ("pong", "ping"))
+    machine.run(f"xenstore-write /local/domain/{pong}/data/peer {ping} "
+                f"/local/domain/{ping}/data/peer {pong}")
+    text = _await_console(machine, "ping")
+    _await_console(machine, "pong")
+    return text
+
+
+def _create(machine, name, kind, options, vcpus, cpu="1"):
+    cpus = f'"{cpu}"' if vcpus == 1 else '["1", "0"]'
+    text = XEN_GUEST.format(name=name, type=kind, guest=GUEST, options=options, vcpus=vcpus, cpus=cpus,
+                            more=XEN_HVM if kind == "hvm" else "")
+    machine.run(f"rm -f /var/log/xen/console/guest-{name}.log*")
+    machine.push(text.encode(), f"/run/{name}.cfg")
+    machine.run(["/usr/sbin/xl", "create", "-q", f"/run/{name}.cfg"], timeout=300)
+
+
+def _await_console(machine, name):
+    """The guest's console once it ended. The control domain sleeps meanwhile, all but for this question."""
+    log = f"/var/log/xen/console/guest-{name}.log"
+    machine.run(f"while xl domid {name} >/dev/null 2>&1; do sleep 2; done", timeout=GUEST_LIMIT)
+    return machine.run(f"cat {log}").out
+
+
+def run_on_kvm(machine, kind, options, vcpus=1):
+    """QEMU with KVM in the control domain, all its threads on processor 1 (a second vCPU may use 0)."""
+    machine.run("rm -f /run/measure.log")
+    board = "-machine q35,accel=kvm -vga std" if kind == "hvm" else "-machine q35,accel=kvm -vga std"
+    cpus = "1" if vcpus == 1 else "0,1"
+    machine.run(f"taskset -c {cpus} qemu-system-x86_64 {board} -cpu host -smp {vcpus} -m 256 -nodefaults "
+                f"-display none -monitor none -no-reboot -kernel {GUEST} -append '{options}' "
+                "-serial file:/run/measure.log", timeout=GUEST_LIMIT)
+    return machine.run("cat /run/measure.log").out
+
+
+COLUMNS = {
+    "xen": Column("xen", "Xen 4.17", Config(hypervisor="xen", icount=True, screen="none",
+                                            hypervisor_options=XEN_PINNED), run_on_xen),
+    "kvm": Column("kvm", "Linux 6.1 KVM + QEMU 7.2",
+                  Config(icount=True, screen="none", kernel_options="isolcpus=1"), run_on_kvm),
+    "bulkhead": Column("bulkhead", "Bulkhead", Config(hypervisor="bulkhead", icount=True, screen="none"),
+                       run_on_xen),
+}
+
+
+def choose(text):
+    """Columns by their names, 'xen,kvm'."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in COLUMNS:
+            raise BenchError(f"There is no column '{name}'.", "", f"There are: {', '.join(COLUMNS)}.")
+    if not names:
+        raise BenchError("No column is named.", "", f"There are: {', '.join(COLUMNS)}.")
+    return [COLUMNS[name] for name in names]
