@@ -5,6 +5,7 @@ The protocol is qemu-ga's: one JSON object a line. `guest-sync-delimited` finds 
 in whatever was on the line before (an earlier owner's, or a boot loader's).
 """
 import base64
+import contextlib
 import json
 import random
 import select
@@ -66,10 +67,12 @@ class Agent:
         """One command of the agent's; its return value."""
         self._send(_line(name, {key.replace("_", "-"): value for key, value in arguments.items()}))
         deadline = time.monotonic() + timeout
-        answer = json.loads(self._receive(deadline, name))
-        if "error" in answer:
-            raise BenchError(f"The machine's agent refused '{name}': {answer['error'].get('desc')}")
-        return answer.get("return")
+        line = self._receive(deadline, name)
+        with _sensible(name):
+            answer = json.loads(line)
+            if "error" in answer:
+                raise BenchError(f"The machine's agent refused '{name}': {answer['error'].get('desc')}")
+            return answer["return"]
 
     def run(self, command, input=b"", timeout=60, check=True):
         """Runs `command` (text for sh -c, or a list of words) and waits for its end. With `check`,
@@ -77,14 +80,23 @@ class Agent:
         words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         deadline = time.monotonic() + timeout
         options = {"input_data": base64.b64encode(input).decode()} if input else {}
-        pid = self.call("guest-exec", path=words[0], arg=words[1:], capture_output=True,
-                        timeout=timeout, **options)["pid"]
+        started = self.call("guest-exec", path=words[0], arg=words[1:], capture_output=True,
+                            timeout=timeout, **options)
+        with _sensible("guest-exec"):
+            result = self._await_exit(int(started["pid"]), command, timeout, deadline)
+        if check and result.status != 0:
+            raise BenchError(f"A command in the machine failed with status {result.status}.",
+                             f"    {_show(command)}\n{result.out[-2000:]}{result.err[-2000:]}")
+        return result
+
+    def _await_exit(self, pid, command, timeout, deadline):
         pause = 0.01
         while True:
             status = self.call("guest-exec-status", pid=pid,
                                timeout=max(5, deadline - time.monotonic()))
             if status["exited"]:
-                break
+                return Result(status.get("exitcode", 128 + status.get("signal", 0)),
+                              _decode(status.get("out-data")), _decode(status.get("err-data")))
             if time.monotonic() > deadline:
                 # The agent cannot end it by name of its own; kill does.
                 self.call("guest-exec", path="/bin/sh", arg=["-c", f"kill -9 {pid}"])
@@ -92,12 +104,6 @@ class Agent:
                                    f"    {_show(command)}")
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
-        result = Result(status.get("exitcode", 128 + status.get("signal", 0)),
-                        _decode(status.get("out-data")), _decode(status.get("err-data")))
-        if check and result.status != 0:
-            raise BenchError(f"A command in the machine failed with status {result.status}.",
-                             f"    {_show(command)}\n{result.out[-2000:]}{result.err[-2000:]}")
-        return result
 
     def push(self, local, remote, mode=None):
         """Copies a file (a path, or bytes) into the machine; parent folders are made. It appears
@@ -123,9 +129,10 @@ class Agent:
         try:
             while True:
                 piece = self.call("guest-file-read", handle=handle, count=CHUNK)
-                pieces.append(base64.b64decode(piece["buf-b64"]))
-                if piece["eof"]:
-                    break
+                with _sensible("guest-file-read"):
+                    pieces.append(base64.b64decode(piece["buf-b64"]))
+                    if piece["eof"]:
+                        break
         finally:
             self.call("guest-file-close", handle=handle)
         data = b"".join(pieces)
@@ -160,6 +167,15 @@ class Agent:
 
     def close(self):
         self._sock.close()
+
+
+@contextlib.contextmanager
+def _sensible(name):
+    """The other end belongs to the guest: whatever it answers is an error at worst."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchError(f"The machine's agent gave a senseless answer to '{name}'.", repr(error)) from error
 
 
 def _line(name, arguments):

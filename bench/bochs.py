@@ -5,17 +5,19 @@ Its clock counts instructions (bochs_config.SPEED to the second) and jumps over 
 seconds inside are not seconds outside.
 """
 import os
+import subprocess
 import threading
 
 from bench import bochs_config, bochs_disks, keyboard, leash
 from bench.bochs_line import Line, LineAgent
 from bench.bochs_screen import Screen
-from bench.console import Console
+from bench.console import Console, clean
 from bench.errors import BenchError, BenchTimeout
 from bench.machine import Machine
 
 PROGRAM = "bochs"
 LOG = "bochs.log"
+PANIC = b">>PANIC<<"
 BAUD = 115200
 OFF = r"reboot: (Power down|System halted)"
 
@@ -60,12 +62,20 @@ class BochsMachine(Machine):
             except FileNotFoundError:
                 raise BenchError(f"{PROGRAM} is not installed.", "The Intel bench runs in it.",
                                  "Install the packages bochs and bochs-x.")
-        threading.Thread(target=self._hang_up, name="bochs end", daemon=True).start()
+        threading.Thread(target=self._watch, name="bochs watch", daemon=True).start()
         self.folder.event("power on")
 
-    def _hang_up(self):
-        """Ends the serial lines when Bochs has ended."""
-        self._process.wait()
+    def _watch(self):
+        """Ends the serial lines when Bochs has ended. It does not end by itself when it panics: it opens a
+        window and waits for somebody to close it."""
+        seen = 0
+        while self.alive():
+            try:
+                self._process.wait(1)
+            except subprocess.TimeoutExpired:
+                panicked, seen = _panics(self.folder.path / LOG, seen)
+                if panicked:
+                    leash.stop(self._process)
         for line in self._lines.values():
             line.release()
 
@@ -85,17 +95,10 @@ class BochsMachine(Machine):
 
     def last_words(self):
         said = super().last_words()
-        panics = self._log_lines(">>PANIC<<")
+        panics, _ = _panics(self.folder.path / LOG, 0)
         if panics:
             said = "Bochs gave up:\n" + "\n".join(f"    {line}" for line in panics[-3:]) + "\n" + said
         return said
-
-    def _log_lines(self, part):
-        try:
-            with open(self.folder.path / LOG, encoding="utf-8", errors="replace") as log:
-                return [line.rstrip() for line in log if part in line]
-        except FileNotFoundError:
-            return []
 
     # --- a person in front of it ----------------------------------------------------------------
 
@@ -191,3 +194,18 @@ class BochsMachine(Machine):
         for console in self.consoles.values():
             console.close()
         self.folder.close(how)
+
+
+def _panics(path, start):
+    """The lines of Bochs's log, from the byte `start` on, in which it gives up, and where to go on."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(start)
+            lines = log.readlines()
+    except FileNotFoundError:
+        return [], start
+    # An unfinished line is read again; but a panic's stays unfinished.
+    if lines and not lines[-1].endswith(b"\n") and PANIC not in lines[-1]:
+        lines.pop()
+    found = [clean(line.decode("utf-8", "replace").rstrip()) for line in lines if PANIC in line]
+    return found, start + sum(map(len, lines))

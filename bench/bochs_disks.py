@@ -2,7 +2,7 @@
 """The disk images of one machine on Bochs, made in its run folder: raw copies, in the order they are attached."""
 import os
 
-from bench import bochs_config, bochs_kernel, files, hypervisors, images
+from bench import bochs_config, bochs_kernel, boot, files, hypervisors, images, staging
 from bench.errors import BenchError
 from bench.images import esp
 
@@ -14,9 +14,9 @@ def make(config, place):
     image = images.get(config.image)
     disks["root.img"] = (image.folder / "disk.qcow2", "qcow2")
     if config.stage:
-        disks["stage.img"] = (images.stage.current(), "raw")
+        disks["stage.img"] = (staging.current(), "raw")
     for number, name in enumerate(config.disks):
-        disks[f"disk{number}.img"] = images.disk(name)
+        disks[f"disk{number}.img"] = boot.further_disk(name)
     bochs_config.check(config, len(disks))
     for name, source in disks.items():
         if (place / name).exists():

@@ -69,11 +69,16 @@ class Screen:
         names = [keysym(key) for key in keys]
         if COMMAND_KEY in names:
             raise BenchError("The Intel bench has no key F7.", "Bochs takes it for itself.")
-        self._tool("key", "--delay", "40", "+".join(names))
+        self._key("40", "+".join(names))
 
     def command(self, key):
         """One of Bochs's own commands: 'r' resets the machine."""
-        self._tool("key", "--delay", "200", COMMAND_KEY, key)
+        self._key("200", COMMAND_KEY, key)
+
+    def _key(self, delay, *chords):
+        """Keys go where the pointer is, since no window manager gives the focus to anyone."""
+        place = str(BORDER + ABOVE + 10)
+        self._tool("mousemove", place, place, "key", "--delay", delay, *chords)
 
     def _window(self):
         words = self._tool("search", "--onlyvisible", "--name", "Bochs", "getwindowgeometry", "--shell")

@@ -101,22 +101,26 @@ class Server:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection):
-        with connection, connection.makefile("rwb") as file:
+        with connection:
             try:
-                request = json.loads(file.readline(REQUEST_LIMIT))
-                verb = VERBS[request["verb"]]
-                answer = {"return": verb(self.machine, **request.get("arguments", {}))}
-            except BenchError as error:
-                answer = {"error": error.args}
-            except (ValueError, KeyError, TypeError, OSError) as error:
-                answer = {"error": ["The request was not understood.", repr(error), ""]}
-            try:
-                file.write(json.dumps(answer).encode() + b"\n")
-                file.flush()
+                with connection.makefile("rb") as file:
+                    line = file.readline(REQUEST_LIMIT)
+                if line:  # or somebody only looked whether we are alive
+                    connection.sendall(json.dumps(self._act(line)).encode() + b"\n")
             except OSError:
                 pass
         if not self.machine.alive():
             self.done.set()
+
+    def _act(self, line):
+        try:
+            request = json.loads(line)
+            verb = VERBS[request["verb"]]
+            return {"return": verb(self.machine, **request.get("arguments", {}))}
+        except BenchError as error:
+            return {"error": error.args}
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+            return {"error": ["The request was not understood.", repr(error), ""]}
 
     def close(self):
         self._socket.close()

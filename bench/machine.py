@@ -3,6 +3,7 @@
 import threading
 
 from bench.errors import BenchError
+from bench.quirks import emulator_fault
 
 
 class Machine:
@@ -73,6 +74,9 @@ class Machine:
         for console in self.consoles.values():
             if console.last_lines():
                 parts.append(f"console {console.name}:\n{console.last_lines()}")
+            fault = emulator_fault(console.text)
+            if fault:
+                parts.append(fault)
         return "\n".join(parts)
 
     # --- what an emulator may lack --------------------------------------------------------------

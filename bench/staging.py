@@ -15,7 +15,8 @@ KEEP = 4
 # Not for users' machines, so not installed: {place below /usr/local: place in the build folder}.
 EXTRA = {"lib/bulkhead/measure.elf": "bench/guest/measure.elf"}
 # What guests inside the machine are made of: {place below /usr/local: (image, file)}.
-GUESTS = {"share/bulkhead/tiny/vmlinuz": ("tiny-guest", "vmlinuz"),
+GUESTS = {"share/bulkhead/tiny/vmlinux": ("tiny-guest", "vmlinux"),
+          "share/bulkhead/tiny/vmlinuz": ("tiny-guest", "vmlinuz"),
           "share/bulkhead/tiny/initrd.img": ("tiny-guest", "initrd.img"),
           "share/bulkhead/efi-guest.qcow2": ("efi-guest", "disk.qcow2")}
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* PVH start info (QEMU, Xen PVH) and Multiboot 1 (QEMU machines without PVH). Both lie below 4 GiB.
- */
+/* The PVH start info and what it points to, all of it below 4 GiB. */
 #include "boot.h"
 
 #include "text.h"
@@ -9,23 +8,9 @@
 #include <xen/xen.h>
 #include <xen/arch-x86/hvm/start_info.h>
 
-#define MULTIBOOT_MAGIC 0x2badb002u
-#define MULTIBOOT_COMMAND_LINE (1u << 2)
-#define MULTIBOOT_MAP (1u << 6)
 #define E820_RAM 1u
 #define LARGE_PAGE 0x200000ull
 #define FOUR_GIB (1ull << 32)
-
-struct multiboot_info {
-    uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
-    uint32_t mmap_length, mmap_addr;
-};
-
-struct multiboot_region {
-    uint32_t size;
-    uint64_t start, length;
-    uint32_t type;
-} __attribute__((packed));
 
 struct boot boot;
 extern uint8_t image_end[];
@@ -47,53 +32,21 @@ static void ram_add(uint64_t start, uint64_t length, uint32_t type)
     boot.ram[boot.ram_count++] = (struct region){start, start + length};
 }
 
-static const char *pvh_read(const struct hvm_start_info *s)
+const char *boot_read(uint32_t info)
 {
-    const struct hvm_memmap_table_entry *m = (const void *)(uintptr_t)s->memmap_paddr;
+    const struct hvm_start_info *s = (const void *)(uintptr_t)info;
+    const struct hvm_memmap_table_entry *m;
 
-    boot.kind = "pvh";
+    if (s->magic != XEN_HVM_START_MAGIC_VALUE)
+        return "no PVH start info";
     boot.rsdp = s->rsdp_paddr;
     line_take(s->cmdline_paddr);
+    m = (const void *)(uintptr_t)s->memmap_paddr;
     if (s->version < 1 || !m)
         return "the start info has no memory map";
     for (uint32_t i = 0; i < s->memmap_entries; i++)
         ram_add(m[i].addr, m[i].size, m[i].type);
     return NULL;
-}
-
-/* QEMU puts the kernel's path before the command line: dropped up to the first blank. */
-static const char *multiboot_read(const struct multiboot_info *m)
-{
-    uintptr_t at = m->mmap_addr;
-    const char *line = (const char *)(uintptr_t)m->cmdline;
-
-    boot.kind = "multiboot";
-    if (m->flags & MULTIBOOT_COMMAND_LINE) {
-        while (*line && *line != ' ')
-            line++;
-        line_take((uintptr_t)line);
-    }
-    if (!(m->flags & MULTIBOOT_MAP))
-        return "Multiboot gave no memory map";
-    while (at < (uintptr_t)m->mmap_addr + m->mmap_length) {
-        const struct multiboot_region *r = (const void *)at;
-
-        ram_add(r->start, r->length, r->type);
-        at += r->size + sizeof(r->size);
-    }
-    return NULL;
-}
-
-const char *boot_read(uint32_t magic, uint32_t info)
-{
-    const struct hvm_start_info *s = (const void *)(uintptr_t)info;
-
-    if (magic == MULTIBOOT_MAGIC)
-        return multiboot_read((const void *)(uintptr_t)info);
-    if (s->magic == XEN_HVM_START_MAGIC_VALUE)
-        return pvh_read(s);
-    boot.kind = "unknown";
-    return "neither PVH nor Multiboot";
 }
 
 struct region boot_untouched(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the loader handed over, in one form whichever it was. */
+/* What the loader handed over. */
 #ifndef BENCH_GUEST_BOOT_H
 #define BENCH_GUEST_BOOT_H
 
@@ -11,7 +11,6 @@ struct region {
 };
 
 struct boot {
-    const char *kind; /* "pvh" or "multiboot" */
     char command_line[512];
     uint64_t rsdp; /* 0: not told */
     struct region ram[16];
@@ -21,7 +20,7 @@ struct boot {
 extern struct boot boot;
 
 /* NULL, or what is wrong with the hand-over. */
-const char *boot_read(uint32_t magic, uint32_t info);
+const char *boot_read(uint32_t info);
 /* RAM below 4 GiB that nobody has touched yet, above the image; 2 MiB aligned. Empty when there is
  * none. */
 struct region boot_untouched(void);

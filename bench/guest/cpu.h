@@ -44,6 +44,6 @@ void paging_execute_low(uintptr_t page);
 /* Ends the run: prints the end line and stops the machine. */
 void guest_fail(const char *why) __attribute__((noreturn));
 void ap_main(void) __attribute__((noreturn));
-void guest_main(uint32_t magic, uint32_t info) __attribute__((noreturn));
+void guest_main(uint32_t info) __attribute__((noreturn));
 
 #endif

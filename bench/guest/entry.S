@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Entry of the measuring guest: the PVH note and 32-bit entry, the Multiboot header for loaders
- * that have no PVH, the way to long mode, the trampoline of the second vCPU, the interrupt stubs.
+ * Entry of the measuring guest: the PVH note and 32-bit entry, the way to long mode, the trampoline
+ * of the second vCPU, the interrupt stubs.
  * The first page tables are assembled in: the low 4 GiB one to one, the last of it uncached; page
  * rights come later (paging.c).
  */
@@ -27,10 +27,6 @@
     .asciz "bulkhead-measure"
     .balign 4
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1badb002, 2, -(0x1badb002 + 2)
-
     .text
     .code32
     .globl start32
@@ -38,7 +34,6 @@ start32:
     cli
     cld
     movl $boot_stack_top, %esp
-    movl %eax, %ebp
     lgdt gdt_pointer
     ljmp $CODE32, $1f
 1:  movl $DATA, %eax
@@ -68,8 +63,7 @@ long_mode:
 
     .code64
 start64:
-    movl %ebp, %edi
-    movl %ebx, %esi
+    movl %ebx, %edi
     movl $boot_stack_top, %esp
     xorl %ebp, %ebp
     call guest_main

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pure: the command line. Words are key=value, separated by blanks; an unknown one is reported, not
- * fatal. */
+/* Pure: the command line, key=value words between blanks; an unknown one is reported, not fatal. */
 #ifndef BENCH_GUEST_OPTIONS_H
 #define BENCH_GUEST_OPTIONS_H
 

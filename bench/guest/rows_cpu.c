@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group cpu: instructions every hypervisor has to take.
- *   overhead      nothing at all: the call of an empty operation between two clock readings. It is
- * part of every row (except those that keep their own clock) and subtracted from none. cpuid CPUID
- * leaf 0 msr_efer_read RDMSR of EFER hypercall_kvm the cheapest KVM hypercall (1,
- * KVM_HC_VAPIC_POLL_IRQ), under KVM only
+ *
+ *   overhead        nothing: the call of an empty operation between two clock readings. It is part
+ *                   of every row that does not keep its own clock, and subtracted from none.
+ *   cpuid           CPUID leaf 0
+ *   msr_efer_read   RDMSR of EFER
+ *   hypercall_kvm   the cheapest KVM hypercall (1, KVM_HC_VAPIC_POLL_IRQ), under KVM only
  */
 #include "measure.h"
 #include "platform.h"

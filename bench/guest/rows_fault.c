@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group fault, only when named: each row faults on purpose, to see the dump and that the next row
- * still runs. fault_ud            UD2 fault_gp            a non-canonical address fault_write_text
- * a write into the program fault_execute_data  a call into data (runs through where the CPU has no
- * NX) fault_stack_guard   a push below the stack: a double fault, which ends the run
+ * still runs.
+ *
+ *   fault_ud             UD2
+ *   fault_gp             a non-canonical address
+ *   fault_write_text     a write into the program
+ *   fault_execute_data   a call into data (runs through where the CPU has no NX)
+ *   fault_stack_guard    a push below the stack: a double fault, which ends the run
  */
 #include "measure.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group hypercall (Xen ABI only):
+ *
  *   xen_version            XENVER_version: the way in and out and a switch
  *   sched_yield            SCHEDOP_yield
  *   evtchn_send_unbound    EVTCHNOP_send to a port for the control domain that nobody has bound
@@ -10,8 +11,7 @@
  *   physmap_shared_info    XENMEM_add_to_physmap of the shared info page over itself
  *   decrease_reservation   XENMEM_decrease_reservation of one page (given back untimed)
  *   populate_physmap       XENMEM_populate_physmap of one page (taken away untimed)
- *   evtchn_upcall          EVTCHNOP_send to a port of this vCPU's own (bind_ipi) until its upcall
- * handler runs
+ *   evtchn_upcall          EVTCHNOP_send to an own port (bind_ipi) until the upcall handler runs
  */
 #include "cpu.h"
 #include "measure.h"

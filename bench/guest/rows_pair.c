@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Group pair (Xen ABI only): two instances, role=ping measures, role=pong answers. They find each
- * other through xenstore: each reads the other's domain ID from peer= or from its own data/peer
- * (the control domain writes it when both exist); ping leaves its event channel port in
- * data/measure-port, both leave a grant reference in data/measure-ref, readable for the other.
- * Waiting is SCHEDOP_poll, so with both vCPUs on one CPU half a round trip is one send and one
- * context switch; on two CPUs it is one send and one wake-up. evtchn_roundtrip    EVTCHNOP_send to
- * the other domain, until its answer has come grant_map, grant_unmap   a page of the other domain,
- * into a hole of the physical map; the other half untimed grant_mapped_touch       first read
- * through a fresh mapping grant_copy_peer          4096 bytes out of the other domain's page When
- * ping is done it writes a word into pong's page by grant copy and sends once more; pong then ends
- * too.
+ * Group pair (Xen ABI only): two instances, role=ping measures, role=pong answers.
+ *
+ *   evtchn_roundtrip     EVTCHNOP_send to the other domain, until its answer has come
+ *   grant_map            a page of the other domain into a hole of the physical map (unmap untimed)
+ *   grant_unmap          the other half (map untimed)
+ *   grant_mapped_touch   first read through a fresh mapping
+ *   grant_copy_peer      GNTTABOP_copy of 4096 bytes out of the other domain's page
+ *
+ * They find each other through xenstore: each takes the other's domain ID from peer= or from its
+ * own data/peer (the control domain writes it when both exist). ping leaves its event channel port
+ * in data/measure-port, both leave a grant reference in data/measure-ref, readable for the other.
+ * Waiting is SCHEDOP_poll without a limit, so with both vCPUs on one CPU half a round trip is one
+ * send and one context switch; on two CPUs it is one send and one wake-up. When ping is done it
+ * writes a byte into pong's page by grant copy and sends once more; pong then ends too.
  */
 #include "console.h"
 #include "grant.h"

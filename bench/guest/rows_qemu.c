@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group qemu: registers that only the device model serves, in every setting that has one.
- *   port_qemu_fwcfg  IN 0x511, the fw_cfg data port, signature selected (QEMU fw_cfg, found by its
- * signature) port_qemu_pcicfg IN 0xcfc, ID of PCI device 0:0.0 (address written before; a
- * hypervisor keeps 0xcf8) mmio_qemu        MOV from a register without side effects of the first
- * of: std VGA or bochs-display (BAR2+0x500, display ID), cirrus (BAR1), AHCI (BAR5, CAP), e1000
- * (BAR0+8, STATUS); device= says which
+ *
+ *   port_qemu_fwcfg    IN 0x511, the fw_cfg data port (found by its signature, which is selected)
+ *   port_qemu_pcicfg   IN 0xcfc, ID of PCI device 0:0.0 (a hypervisor may keep 0xcf8 to itself)
+ *   mmio_qemu          MOV from a register without side effects; device= says of which
+ *
+ * The MMIO device is the first of: std VGA or bochs-display (BAR2+0x500, display ID), cirrus
+ * (BAR1), AHCI (BAR5, CAP), e1000 and e1000e (BAR0+8, STATUS).
  */
 #include "measure.h"
 #include "platform.h"

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Group smp: IPIs, fixed delivery, edge. The vCPUs should stand on different CPUs; the waits use
- * PAUSE, which makes an emulator (icount runs CPUs in turn) go on to the next CPU. ipi_self to the
- * own vCPU, until its handler has run ipi_roundtrip  to the second vCPU, which spins; its handler
- * sends one back; until that one's handler has run here ipi_wake       to the second vCPU in HLT,
- * until this vCPU sees what its handler wrote ipi_halt_pair  like ipi_roundtrip, with both vCPUs in
- * HLT while they wait
+ * PAUSE, on which the emulator (icount runs the CPUs in turn) goes on to the next CPU.
+ *
+ *   ipi_self        to the own vCPU, until its handler has run
+ *   ipi_roundtrip   to the second vCPU, which spins; its handler sends one back; until that one's
+ *                   handler has run here
+ *   ipi_wake        to the second vCPU in HLT, until this vCPU sees what its handler wrote
+ *   ipi_halt_pair   like ipi_roundtrip, with both vCPUs in HLT while they wait
  */
 #include "apic.h"
 #include "cpu.h"

@@ -2,9 +2,12 @@
 /*
  * Group touch: a write to memory nobody has written before. Under KVM the host populates it then; a
  * Xen domain is populated when it is made (unless maxmem is above memory), so there both touches
- * cost the same. touch_first_4k   page after page: median and max differ where the host backs 2 MiB
- * at once touch_second_4k  the same pages again touch_first_2m   one write per 2 MiB of further
- * untouched memory, as many as there is, no warm-up then
+ * cost the same.
+ *
+ *   touch_first_4k    page after page: median and max differ where the host backs 2 MiB at once
+ *   touch_second_4k   the same pages again
+ *   touch_first_2m    one write per 2 MiB of further untouched memory; where there is less than
+ *                     rounds of it, as many as there are and no warm-up
  */
 #include "boot.h"
 #include "measure.h"

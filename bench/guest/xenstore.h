@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A xenstore client for three verbs, one request at a time, polled. Paths may be relative to the
- * domain's home. */
+/*
+ * A xenstore client for three verbs, one request at a time, polled. Paths may be relative to the
+ * domain's home.
+ */
 #ifndef BENCH_GUEST_XENSTORE_H
 #define BENCH_GUEST_XENSTORE_H
 

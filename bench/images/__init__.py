@@ -5,6 +5,8 @@ modified.
 `get(name)` is the way in; docs of each image are in its builder (control_domain, tiny_guest,
 efi_guest).
 """
+from bench.images import cache, esp, stage
 from bench.images.cache import Image, get
+from bench.images.catalog import names
 
-__all__ = ["Image", "get"]
+__all__ = ["Image", "cache", "esp", "get", "names", "stage"]

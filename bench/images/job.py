@@ -77,9 +77,11 @@ def _check_space(name, work):
 
 def _box(name):
     """How to become root: not at all, or in a namespace. BenchError when this machine allows
-    neither."""
+    neither. What mmdebstrap mounts is gone with the namespace, even when it is killed."""
     if os.geteuid() == 0:
-        return []
+        mounts = ["unshare", "--mount", "--"]
+        allowed = subprocess.run([*mounts, "true"], capture_output=True, check=False)
+        return mounts if allowed.returncode == 0 else []
     tried = subprocess.run([*NAMESPACE, "true"], capture_output=True, text=True, check=False)
     if tried.returncode == 0:
         return NAMESPACE

@@ -13,6 +13,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from bench.testing import bench  # noqa: E402,F401 (a fixture; the path comes first)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "machine: boots a virtual PC (minutes); the others are pure")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "bench" in item.fixturenames:
+            item.add_marker("machine")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Lets the fixture know whether its test failed, and adds what its machines said last."""

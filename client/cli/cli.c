@@ -13,7 +13,7 @@
 #include "term.h"
 
 /* A probe that hangs is given up after 2 s by the driver. */
-#define ACCELERATOR_SECONDS 8
+#define ACCELERATOR_SECONDS 60 /* a slow computer is given time to prove its KVM */
 
 void cli_done(GObject *source, GAsyncResult *result, gpointer data)
 {

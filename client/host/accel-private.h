@@ -31,6 +31,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BhProbeResult, bh_probe_result_clear)
 void bh_accel_run_guest(const char *emulator, const char *accelerator, const char *cpu,
                         guint timeout_ms, GCancellable *cancellable, BhProbeResult *result);
 
+/* Under KVM, in limit_ms or, on a computer that is slow without KVM too, in as much longer. */
+void bh_accel_try_kvm(const char *emulator, guint limit_ms, GCancellable *cancellable,
+                      BhProbeResult *result);
+
 /* Whether this process may open a device node, as a result; BH_PROBE_WORKS when it may. */
 void bh_accel_check_device(const char *device, BhProbeResult *result);
 char *bh_accel_note(const BhProbeResult *result); /* for people; NULL for BH_PROBE_WORKS */

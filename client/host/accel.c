@@ -20,6 +20,8 @@
 #define DEVICE "/dev/kvm"
 #define LIMIT_MS 2000
 #define WARM_UP_MS 900
+#define MEASURE_MS 10000
+#define SLOWER_AT_MOST 3 /* with KVM than without, or KVM is of no use */
 
 /* What probe.S computes, and (its exit value << 1) | 1, as QEMU's isa-debug-exit has it. */
 #define TOKEN "9e06a79c8db73610"
@@ -208,6 +210,34 @@ static void warm_up(const char *program, GCancellable *cancellable)
     bh_child_run(argv, &limits, cancellable, &result, NULL);
 }
 
+/* How long the guest takes without KVM, in ms; 0 when it does not end in time. */
+static guint measure(const char *program, GCancellable *cancellable, BhProbeResult *result)
+{
+    gint64 start = g_get_monotonic_time();
+
+    bh_accel_run_guest(program, "tcg", "max", MEASURE_MS, cancellable, result);
+    return result->probe == BH_PROBE_WORKS ? (guint)((g_get_monotonic_time() - start) / 1000) : 0;
+}
+
+/* A slow or busy computer is not a KVM that hangs: there the limit is a multiple of what the same
+ * guest takes without KVM. */
+void bh_accel_try_kvm(const char *program, guint limit_ms, GCancellable *cancellable,
+                      BhProbeResult *result)
+{
+    g_auto(BhProbeResult) without = {0};
+    guint patience;
+
+    bh_accel_run_guest(program, "kvm", "host", limit_ms, cancellable, result);
+    if (result->probe != BH_PROBE_HANGS)
+        return;
+    patience = SLOWER_AT_MOST * measure(program, cancellable, &without);
+    if (without.probe != BH_PROBE_CANCELLED && patience <= limit_ms)
+        return;
+    bh_probe_result_clear(result);
+    /* A cancelled measurement ends here as a cancelled probe. */
+    bh_accel_run_guest(program, "kvm", "host", patience, cancellable, result);
+}
+
 BhAccel *bh_accel_probe(const char *emulator, GCancellable *cancellable)
 {
     g_autofree char *program = g_find_program_in_path(emulator ? emulator : "qemu-system-x86_64");
@@ -223,7 +253,7 @@ BhAccel *bh_accel_probe(const char *emulator, GCancellable *cancellable)
         bh_accel_check_device(DEVICE, &result);
     if (result.probe == BH_PROBE_WORKS) {
         warm_up(program, cancellable);
-        bh_accel_run_guest(program, "kvm", "host", LIMIT_MS, cancellable, &result);
+        bh_accel_try_kvm(program, LIMIT_MS, cancellable, &result);
     }
     if (key && result.probe != BH_PROBE_CANCELLED)
         bh_accel_cache_write(key, &result);

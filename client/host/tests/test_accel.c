@@ -84,6 +84,32 @@ static void test_bad_emulators(void)
     }
 }
 
+/* A slow computer is told from a KVM that hangs by what the guest takes without KVM. */
+static void test_slow_computer(void)
+{
+    const struct {
+        const char *kvm, *tcg; /* seconds */
+        BhProbe probe;
+    } cases[] = {
+        {"0.8", "0.5", BH_PROBE_WORKS}, /* slow, but it works */
+        {"60", "0.3", BH_PROBE_HANGS},  /* slow, and it hangs */
+        {"60", "0", BH_PROBE_HANGS},    /* quick, and it hangs */
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *script =
+            g_strdup_printf("#!/bin/sh\n"
+                            "case $2 in kvm) sleep %s ;; *) sleep %s ;; esac\n"
+                            "echo 9e06a79c8db73610; exit 85\n",
+                            cases[i].kvm, cases[i].tcg);
+        g_autofree char *program = write_script("slow-qemu", script);
+        g_auto(BhProbeResult) result = {0};
+        bh_accel_try_kvm(program, 300, NULL, &result);
+        if (result.probe != cases[i].probe)
+            g_error("case %" G_GSIZE_FORMAT ": %d (%s)", i, result.probe, result.detail);
+    }
+}
+
 static void test_device(void)
 {
     g_auto(BhProbeResult) gone = {0}, fine = {0}, odd = {0};
@@ -250,6 +276,7 @@ int main(int argc, char **argv)
     g_test_add_func("/accel/guest-succeeds", test_guest_succeeds);
     g_test_add_func("/accel/guest-fails", test_guest_fails);
     g_test_add_func("/accel/bad-emulators", test_bad_emulators);
+    g_test_add_func("/accel/slow-computer", test_slow_computer);
     g_test_add_func("/accel/device", test_device);
     g_test_add_func("/accel/no-permission", test_no_permission);
     g_test_add_func("/accel/cache", test_cache);

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The reference in the bench: Xen 4.17 with Debian as PVH control domain, its guests and their screens."""
+import re
+
+import pytest
+
+from bench import xl
+from bench.config import Config
+
+XEN = Config(hypervisor="xen", disks=("demo-desktop",))
+# The demo desktop's background and panel, see client/demo.
+BACKGROUND, PANEL = (0x2B, 0x5D, 0x8A), (0x1C, 0x1F, 0x26)
+
+
+def ready(machine):
+    """Xen's daemons answer, and nothing is left to start."""
+    machine.run("xl list && xenstore-ls -s >/dev/null", timeout=120)
+    machine.run("modprobe xen-blkback; modprobe xen-netback; modprobe loop; "
+                "systemctl is-system-running --wait || true", timeout=300)
+
+
+@pytest.fixture
+def xen(bench):
+    return bench.resume(XEN, "xen", ready)
+
+
+def small_disk(machine, name, text):
+    """An ext4 disk with one file, on a loop device for blkback."""
+    machine.run(f"mkdir -p /run/{name} && echo {text} > /run/{name}/hello && truncate -s 16M /run/{name}.img && "
+                f"mke2fs -q -F -t ext4 -d /run/{name} /run/{name}.img")
+    device = machine.run(f"losetup -f --show /run/{name}.img").out.strip()
+    return f"phy:{device},xvda,w"
+
+
+def test_the_control_domain_runs_on_xen(xen):
+    info = xen.run("xl info").out
+    assert re.search(r"xen_version +: 4\.17", info) and "hvm" in info
+    assert "PVH" in xen.run("dmesg | grep -i 'Booting kernel on Xen'").out
+    assert xen.run("cat /sys/hypervisor/type").out.strip() == "xen"
+
+
+def test_guests_with_disk_network_and_screen(xen):
+    """PVH and HVM (SeaBIOS) side by side: blkback, bridged netback, QXL and SPICE, a clean end."""
+    disk = small_disk(xen, "d1", "it-is-there")
+    pvh = xl.create_tiny(xen, "pvh", "10.77.0.2", disk)
+    pvh.wait("TINY-GUEST-READY", 240)
+    hvm = xl.create_hvm(xen, "hvm", 5901, f'kernel="{xl.TINY}/vmlinuz"\nramdisk="{xl.TINY}/initrd.img"\n'
+                        'cmdline="console=ttyS0 console=tty0 mitigations=off bench.ip=10.77.0.3/24"\n')
+    # The disk holds what the control domain wrote, and takes what the guest writes.
+    assert "it-is-there" in pvh.run("mount -t ext4 /dev/xvda /mnt && cat /mnt/hello && "
+                                    "echo written-inside > /mnt/back && umount /mnt && sync")
+    hvm.wait("TINY-GUEST-READY", 400)
+    assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.1", 90)
+    assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.3", 90)
+    assert "0% packet loss" in hvm.run("ping -c 2 -W 20 10.77.0.2", 90)
+    picture = hvm.screenshot()
+    assert picture.width >= 640 and picture.colours() > 1
+    pvh.shutdown()
+    hvm.shutdown()
+    assert "written-inside" in xen.run("mount -o loop /run/d1.img /mnt && cat /mnt/back && umount /mnt").out
+    assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
+
+
+def test_a_desktop_over_spice(xen):
+    """HVM with OVMF from the demo desktop's disk: its panel is seen over SPICE, then it shuts down."""
+    guest = xl.create_hvm(xen, "desktop", 5902, 'bios="ovmf"\ndisk=["phy:/dev/disk/by-id/virtio-disk0,xvda,w"]\n',
+                          memory=1000)
+    guest.wait("BULKHEAD-DEMO-READY", 600)
+    picture = guest.screenshot()
+    assert picture.share(BACKGROUND) > 0.4 and picture.share(PANEL) > 0.02
+    guest.shutdown(240)
+
+
+def test_a_bad_guest_is_refused_and_leaves_nothing(xen):
+    """xl's own errors reach the person who called; the bench goes on."""
+    from bench.errors import BenchError
+    with pytest.raises(BenchError) as error:
+        xl.create(xen, "nothing", "pvh", 'kernel="/no/such/kernel"\n')
+    assert "/no/such/kernel" in str(error.value)
+    assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
