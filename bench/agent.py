@@ -156,7 +156,10 @@ class Agent:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._sock], [], [], left)[0]:
                 raise BenchTimeout(f"The machine's agent did not answer '{name}' in time.")
-            data = self._sock.recv(1 << 20)
+            try:
+                data = self._sock.recv(1 << 20)
+            except ConnectionError:
+                data = b""
             if not data:
                 raise BenchError("The connection to the machine's agent is closed.")
             self._buffer += data

@@ -7,6 +7,7 @@ seconds inside are not seconds outside.
 import os
 import subprocess
 import threading
+import time
 
 from bench import bochs_config, bochs_disks, keyboard, leash
 from bench.bochs_line import Line, LineAgent
@@ -19,6 +20,7 @@ PROGRAM = "bochs"
 LOG = "bochs.log"
 PANIC = b">>PANIC<<"
 BAUD = 115200
+FIRMWARE_DONE = "BdsDxe: starting"
 OFF = r"reboot: (Power down|System halted)"
 
 
@@ -80,7 +82,14 @@ class BochsMachine(Machine):
             line.release()
 
     def wait_up(self, timeout):
-        super().wait_up(timeout)
+        """As the others', but nothing is sent before the firmware is done: it would take it for keys."""
+        started = time.monotonic()
+        try:
+            self.wait(FIRMWARE_DONE, timeout)
+        except BenchTimeout as error:
+            raise BenchError(f"The machine '{self.name}' did not come up: its firmware started nothing.",
+                             self.last_words(), f"Its run folder: {self.folder.path}") from error
+        super().wait_up(max(1, timeout - (time.monotonic() - started)))
         # The agent sets its line to 38400 baud, which Bochs takes at its word.
         self.run(["/bin/stty", "-F", "/dev/ttyS1", str(BAUD)])
 

@@ -160,7 +160,7 @@ def choose(name=None):
     return name or names[0]
 
 
-def ask(name, verb, **arguments):
+def ask(name, verb, /, **arguments):
     """Has a machine do something; what its process answers."""
     with socket.socket(socket.AF_UNIX) as connection:
         try:

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What every bench machine offers, whatever emulates it."""
+import re
 import threading
 
 from bench.errors import BenchError
 from bench.quirks import emulator_fault
+
+# What the emulator says of every machine.
+HARMLESS = re.compile(r"TCG doesn't support requested feature|possibly poor performance as the ram size")
+DEATH = re.compile(r"Kernel panic - not syncing.*|\(XEN\) Panic on CPU.*|^.*: no disk LABEL=.*|"
+                   r"\(XEN\) Hardware Dom0 (?:crashed|halted).*", re.MULTILINE)
 
 
 class Machine:
@@ -25,12 +31,18 @@ class Machine:
         """Waits until the control domain's agent answers; tells what was last seen when it does not."""
         try:
             with self._agent_lock:
-                self.agent.wait(timeout, self.alive)
+                self.agent.wait(timeout, lambda: self.alive() and not self.died())
         except BenchError as error:
-            raise BenchError(f"The machine '{self.name}' did not come up: {error.what}",
+            what = f"it died: {self.died()}" if self.died() else error.what
+            raise BenchError(f"The machine '{self.name}' did not come up: {what}",
                              self.last_words(), f"Its run folder: {self.folder.path}") from error
         self.folder.summary.setdefault("up", round(self.folder.now(), 3))
         self.folder.event("up")
+
+    def died(self):
+        """The line with which a kernel or hypervisor told that it cannot go on; '' while none did."""
+        match = DEATH.search(self.consoles["main"].text)
+        return match[0].strip() if match else ""
 
     def run(self, command, *, input=b"", timeout=60, check=True):
         """Runs a command in the control domain; Result(status, out, err). See Agent.run."""
@@ -68,9 +80,10 @@ class Machine:
         """The last lines of the emulator and of each console, for error messages."""
         parts = []
         log = self.folder.path / "emulator.log"
-        said = log.read_text("utf-8", "replace").strip() if log.exists() else ""
-        if said:
-            parts.append("emulator:\n" + "\n".join("    " + line for line in said.splitlines()[-8:]))
+        said = log.read_text("utf-8", "replace") if log.exists() else ""
+        lines = [line for line in said.splitlines() if line.strip() and not HARMLESS.search(line)]
+        if lines:
+            parts.append("emulator:\n" + "\n".join("    " + line for line in lines[-8:]))
         for console in self.consoles.values():
             if console.last_lines():
                 parts.append(f"console {console.name}:\n{console.last_lines()}")

@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 import os
+import random
 import shlex
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ from bench.runfolder import RunFolder
 
 KEEP = 8
 STATE_LIMIT = 300
+IDLE_LIMIT = 60
 # The guest pauses while its memory is written: no limit, nobody waits for it.
 BANDWIDTH = 1 << 40
 
@@ -55,7 +57,7 @@ def _write(machine, part):
     if machine.config.data:
         raise BenchError("A machine with a data disk cannot be saved.",
                          "Its log of writes begins at power-on.", "Boot it without --data.")
-    machine.qmp.execute("stop")
+    _stop_between_guests(machine)
     try:
         machine.qmp.execute("migrate-set-parameters", max_bandwidth=BANDWIDTH)
         machine.qmp.execute("migrate", uri=f"exec:cat > {shlex.quote(str(part / 'state'))}")
@@ -68,6 +70,27 @@ def _write(machine, part):
                    "plugged": [vars(plug) for plug in machine.plugged],
                    "folder": str(machine.folder.path)}
     (part / "machine.json").write_text(json.dumps(description, indent=1))
+
+
+def _stop_between_guests(machine):
+    """Stops the machine when every processor sleeps. QEMU cannot load a processor that was saved within a
+    nested guest, and one that sleeps is in no guest: hypervisors intercept HLT."""
+    deadline = time.monotonic() + IDLE_LIMIT
+    while True:
+        machine.qmp.execute("stop")
+        registers = machine.qmp.execute("human-monitor-command", command_line="info registers -a")
+        awake = registers.count("HLT=0")
+        if awake == 0:
+            return
+        if time.monotonic() > deadline:
+            break
+        machine.qmp.execute("cont")
+        time.sleep(random.uniform(0.002, 0.05))
+    if machine.config.hypervisor != "none":
+        machine.qmp.execute("cont")
+        raise BenchError("The machine is too busy to be saved.",
+                         f"For {IDLE_LIMIT} seconds {awake} of its processors never slept at the same time.",
+                         "Try again when the control domain and its guests are idle.")
 
 
 def _await_migration(machine):

@@ -38,12 +38,12 @@ const char *boot_read(uint32_t info)
     const struct hvm_memmap_table_entry *m;
 
     if (s->magic != XEN_HVM_START_MAGIC_VALUE)
-        return "no PVH start info";
+        return "no-PVH-start-info";
     boot.rsdp = s->rsdp_paddr;
     line_take(s->cmdline_paddr);
     m = (const void *)(uintptr_t)s->memmap_paddr;
     if (s->version < 1 || !m)
-        return "the start info has no memory map";
+        return "no-memory-map";
     for (uint32_t i = 0; i < s->memmap_entries; i++)
         ram_add(m[i].addr, m[i].size, m[i].type);
     return NULL;

@@ -19,7 +19,7 @@ struct boot {
 
 extern struct boot boot;
 
-/* NULL, or what is wrong with the hand-over. */
+/* NULL, or what is wrong with the hand-over, in one word. */
 const char *boot_read(uint32_t info);
 /* RAM below 4 GiB that nobody has touched yet, above the image; 2 MiB aligned. Empty when there is
  * none. */

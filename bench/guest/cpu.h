@@ -41,7 +41,7 @@ void paging_protect(void);
 /* One page of the low 2 MiB becomes executable and read-only: the trampoline. */
 void paging_execute_low(uintptr_t page);
 
-/* Ends the run: prints the end line and stops the machine. */
+/* Ends the run: prints the end line with the reason, one word, and stops the machine. */
 void guest_fail(const char *why) __attribute__((noreturn));
 void ap_main(void) __attribute__((noreturn));
 void guest_main(uint32_t info) __attribute__((noreturn));

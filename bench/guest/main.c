@@ -34,7 +34,7 @@
  *   MEASURE hpet_read skipped reason=absent
  *   MEASURE x failed reason=exception-13 rip=1001234
  *   MEASURE-END ok
- *   MEASURE-END failed rows=1
+ *   MEASURE-END failed rows=1 reason=...       (the reason only when the run ended before its time)
  *
  * A failed row is preceded by the dump of its exception and followed by the next row. After the end
  * the machine is switched off: SCHEDOP_shutdown under Xen, else ACPI, else reset, else triple
@@ -96,20 +96,23 @@ static void start_line(void)
         console_print("not understood: %s\n", options.bad);
 }
 
-static void end(bool ok)
+/* why: NULL, or what ended the run before its time. */
+static void __attribute__((noreturn)) end(const char *why)
 {
-    if (ok)
-        console_print("MEASURE-END ok\n");
+    unsigned failed = measure_failures();
+
+    if (why)
+        console_print("MEASURE-END failed rows=%u reason=%s\n", failed, why);
+    else if (failed)
+        console_print("MEASURE-END failed rows=%u\n", failed);
     else
-        console_print("MEASURE-END failed rows=%u\n", measure_failures());
-    platform_power_off(options.exit_port, ok);
+        console_print("MEASURE-END ok\n");
+    platform_power_off(options.exit_port, !why && !failed);
 }
 
 void guest_fail(const char *why)
 {
-    console_print("measuring guest stopped: %s\n", why);
-    end(false);
-    __builtin_unreachable();
+    end(why);
 }
 
 static void rows_all(void)
@@ -156,6 +159,5 @@ void guest_main(uint32_t info)
     if (options.role == ROLE_ALONE || options.tests[0])
         rows_all();
     rows_pair();
-    end(measure_failures() == 0);
-    __builtin_unreachable();
+    end(NULL);
 }

@@ -40,7 +40,7 @@ static void check_layout(void)
     if ((uintptr_t)start32 >> LARGE_SHIFT != PAGE_TEXT ||
         (uintptr_t)boot_stack != (uintptr_t)PAGE_DATA << LARGE_SHIFT ||
         (uintptr_t)ap_stack != (uintptr_t)PAGE_SPECIAL << LARGE_SHIFT)
-        guest_fail("measure.lds and paging.c disagree");
+        guest_fail("image-layout");
 }
 
 void paging_protect(void)

@@ -8,7 +8,7 @@
  *   pit_read       IN 0x40, counter 0
  *   port61_read    IN 0x61, PIT channel 2 gate and output
  *   pm_timer_read  32-bit IN of the ACPI timer FADT names
- *   port80_write   OUT 0x80, the diagnostic port
+ *   port80_write   OUT 0x80, the diagnostic port (Xen lets it through without an exit)
  *   rtc_read       IN 0x71, index 0x0d selected before
  */
 #include "measure.h"

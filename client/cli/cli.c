@@ -12,8 +12,8 @@
 
 #include "term.h"
 
-/* A probe that hangs is given up after 2 s by the driver. */
-#define ACCELERATOR_SECONDS 60 /* a slow computer is given time to prove its KVM */
+/* A probe that hangs is given up after 2 s; on a slow computer it may take longer (accel.c). */
+#define ACCELERATOR_SECONDS 60
 
 void cli_done(GObject *source, GAsyncResult *result, gpointer data)
 {
