@@ -80,7 +80,8 @@ class Agent:
         words = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         deadline = time.monotonic() + timeout
         options = {"input_data": base64.b64encode(input).decode()} if input else {}
-        started = self.call("guest-exec", path=words[0], arg=words[1:], capture_output=True,
+        # A session of its own, so that the whole of it can be ended.
+        started = self.call("guest-exec", path="/usr/bin/setsid", arg=words, capture_output=True,
                             timeout=timeout, **options)
         with _sensible("guest-exec"):
             result = self._await_exit(int(started["pid"]), command, timeout, deadline)
@@ -98,8 +99,7 @@ class Agent:
                 return Result(status.get("exitcode", 128 + status.get("signal", 0)),
                               _decode(status.get("out-data")), _decode(status.get("err-data")))
             if time.monotonic() > deadline:
-                # The agent cannot end it by name of its own; kill does.
-                self.call("guest-exec", path="/bin/sh", arg=["-c", f"kill -9 {pid}"])
+                self.call("guest-exec", path="/bin/sh", arg=["-c", f"kill -9 -{pid}"])
                 raise BenchTimeout(f"A command in the machine did not end within {timeout:g} seconds.",
                                    f"    {_show(command)}")
             time.sleep(pause)

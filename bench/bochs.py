@@ -19,7 +19,9 @@ from bench.machine import Machine
 PROGRAM = "bochs"
 LOG = "bochs.log"
 PANIC = b">>PANIC<<"
-BAUD = 115200
+# While KVM starts a guest, Linux leaves interrupts alone for as long as some hundred thousand
+# instructions; what a faster line brings meanwhile overflows the serial port's 16 bytes and is lost.
+BAUD = 9600
 FIRMWARE_DONE = "BdsDxe: starting"
 OFF = r"reboot: (Power down|System halted)"
 
@@ -90,7 +92,7 @@ class BochsMachine(Machine):
             raise BenchError(f"The machine '{self.name}' did not come up: its firmware started nothing.",
                              self.last_words(), f"Its run folder: {self.folder.path}") from error
         super().wait_up(max(1, timeout - (time.monotonic() - started)))
-        # The agent sets its line to 38400 baud, which Bochs takes at its word.
+        # The agent itself sets 38400 baud; Bochs takes that at its word.
         self.run(["/bin/stty", "-F", "/dev/ttyS1", str(BAUD)])
 
     def alive(self):

@@ -14,7 +14,7 @@ CYLINDER = 16 * 63 * 512
 # Instructions a second of the machine's own clock. Bochs does 30 to 80 million in a real second, but a
 # test guest in QEMU must get far enough within the two seconds that the client's probe grants it. The
 # firmware's waits get longer with it.
-SPEED = 200_000_000
+SPEED = 100_000_000
 MOST_MEMORY = 2048
 # Not for the reference's sake but for the emulator's: no self-tests of the kernel's ciphers (ten
 # seconds), no registers that Bochs lacks and complains about for ever, no drivers of what it lacks.

@@ -67,9 +67,7 @@ def parts(config, folder, fresh=True):
     found = qemu_command.Parts(qmp_fd=-1, console_fds={}, agent_fd=-1, disks=disks(config, folder, fresh),
                                sound=str(folder.path / "sound.wav"))
     if config.boot == "direct":
-        # Unpacked, by its PVH entry: the machine need not unpack it.
-        found.direct = (image.folder / "vmlinux", image.folder / "initrd.img",
-                        hypervisors.kernel_options(config))
+        found.direct = hypervisors.direct(config, image)
         return found
     esp, variables = folder.path / "disks/esp.img", folder.path / "disks/variables.fd"
     if fresh:

@@ -218,10 +218,10 @@ def _add_driving(verbs):
     command.add_argument("--console", default="main")
     command.add_argument("--timeout", type=float, default=60)
     command = _verb(verbs, "fail-disk", lambda o: _ask(o, "fail-disk", disk=o.disk, error=o.error,
-                                                       event=o.event), "make a disk fail")
+                                                       operation=o.operation), "make a disk fail")
     command.add_argument("disk", nargs="?", default="root")
     command.add_argument("--error", default="EIO", choices=("EIO", "ENOSPC"))
-    command.add_argument("--event", default="write_aio", help="write_aio, read_aio, flush_to_disk")
+    command.add_argument("--operation", default="write", choices=("read", "write", "flush"))
     command = _verb(verbs, "mend-disk", lambda o: _ask(o, "mend-disk", disk=o.disk), "end that")
     command.add_argument("disk", nargs="?", default="root")
     command = _verb(verbs, "snapshot", lambda o: _ask(o, "snapshot", name=o.name), "freeze the machine for "

@@ -17,6 +17,8 @@ CHOICES = {
     "screen": ("std", "qxl", "virtio", "none"),
     "boot": ("auto", "direct", "efi"),
 }
+# What QEMU loads itself, without firmware's waiting: Linux by PVH, Xen by Multiboot.
+DIRECT = ("none", "xen")
 UNITS = {"": 1, "M": 1, "G": 1 << 10, "T": 1 << 20}
 # The flags without which Xen 4.17 boots on QEMU 7.2's TCG; the same everywhere, to compare like with like.
 AMD_MODEL = "EPYC-Rome,+svm,+npt,-xsave,-monitor,-rdtscp"
@@ -60,7 +62,7 @@ class Config:
 
     def __post_init__(self):
         defaults = {"iommu": "intel" if self.hypervisor != "none" else "none",
-                    "boot": "direct" if self.hypervisor == "none" and self.cpu == "amd" else "efi"}
+                    "boot": "direct" if self.hypervisor in DIRECT and self.cpu == "amd" else "efi"}
         for name, value in defaults.items():
             if getattr(self, name) == "auto":
                 object.__setattr__(self, name, value)
@@ -79,8 +81,10 @@ class Config:
             raise BenchError(f"The bench cannot have {self.smp} processors.", "", "Choose 1 to 255.")
         if self.mem < 64:
             raise BenchError(f"{self.mem} MiB of memory is too little.", "", "Write sizes like 2G.")
-        if self.hypervisor != "none" and self.boot == "direct":
-            raise BenchError("A hypervisor is booted by EFI here, not directly.", "", "Use --boot efi.")
+        if self.hypervisor not in DIRECT and self.boot == "direct":
+            raise BenchError(f"{self.hypervisor} is booted by EFI, not directly.", "", "Use --boot efi.")
+        if self.loader and self.boot == "direct":
+            raise BenchError("A loader is started by EFI.", "", "Use --boot efi.")
         if self.cpu == "intel":
             self._check_intel()
 

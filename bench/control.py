@@ -61,8 +61,8 @@ VERBS = {
     "power-button": lambda machine: machine.power_button(),
     "nmi": lambda machine: machine.nmi(),
     "power-cut": lambda machine: machine.power_cut(),
-    "fail-disk": lambda machine, disk="root", error="EIO", event="write_aio", once=False:
-        machine.fail_disk(disk, error, event, once),
+    "fail-disk": lambda machine, disk="root", error="EIO", operation="write", once=False:
+        machine.fail_disk(disk, error, operation, once),
     "mend-disk": lambda machine, disk="root": machine.mend_disk(disk),
     "snapshot": lambda machine, name: snapshot.save(machine, snapshot.by_name(name)),
     "off": lambda machine: machine.close(),

@@ -48,16 +48,31 @@ def _no_hypervisor(config, image):
                                    kernel_options(config))}
 
 
-def _xen(config, image):
+def xen_options(config):
+    """Xen's command line."""
     # Xen would let VT-d walk the processor's own tables, and these are AMD's here.
     separate = "iommu=no-sharept" if config.iommu == "intel" else ""
-    options = (f"{XEN_OPTIONS} {separate} dom0_mem={control_domain_memory(config)}M "
-               f"{config.hypervisor_options}").strip()
-    text = (f"[global]\ndefault=control\n[control]\noptions={options}\n"
+    return " ".join(filter(None, (XEN_OPTIONS, separate, f"dom0_mem={control_domain_memory(config)}M",
+                                  config.hypervisor_options)))
+
+
+def _xen(config, image):
+    text = (f"[global]\ndefault=control\n[control]\noptions={xen_options(config)}\n"
             f"kernel=vmlinuz {kernel_options(config)}\nramdisk=initrd.img\n")
     folder = "EFI/BOOT/"
     files = {folder + name: path for name, path in _kernel_and_initrd(image).items()}
     return {LOADER_PLACE: image.folder / "xen.efi", folder + "BOOTX64.cfg": text.encode(), **files}
+
+
+def direct(config, image):
+    """What QEMU loads itself: (kernel, its modules, its command line)."""
+    # Linux is unpacked, so that the machine need not do it.
+    linux, initrd, options = image.folder / "vmlinux", image.folder / "initrd.img", kernel_options(config)
+    if config.hypervisor == "none":
+        return linux, str(initrd), options
+    # QEMU takes a comma for the end of a module, and doubled for itself.
+    module = f"{linux} {options}".replace(",", ",,")
+    return image.folder / "xen", f"{module},{initrd}", xen_options(config)
 
 
 def _bulkhead(config, image):

@@ -9,7 +9,7 @@ from bench.quirks import emulator_fault
 # What the emulator says of every machine.
 HARMLESS = re.compile(r"TCG doesn't support requested feature|possibly poor performance as the ram size")
 DEATH = re.compile(r"Kernel panic - not syncing.*|\(XEN\) Panic on CPU.*|^.*: no disk LABEL=.*|"
-                   r"\(XEN\) Hardware Dom0 (?:crashed|halted).*", re.MULTILINE)
+                   r"\(XEN\) Hardware Dom0 (?:crashed|halted|shutdown).*|\(XEN\) d0v\d+ Triple fault.*", re.MULTILINE)
 
 
 class Machine:
@@ -27,21 +27,22 @@ class Machine:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def wait_up(self, timeout):
-        """Waits until the control domain's agent answers; tells what was last seen when it does not."""
+    def wait_up(self, timeout, since=0):
+        """Waits until the control domain's agent answers; tells what was last seen when it does not. A death
+        on the main console before `since` (its `mark()`) does not count."""
         try:
             with self._agent_lock:
-                self.agent.wait(timeout, lambda: self.alive() and not self.died())
+                self.agent.wait(timeout, lambda: self.alive() and not self.died(since))
         except BenchError as error:
-            what = f"it died: {self.died()}" if self.died() else error.what
+            what = f"it died: {self.died(since)}" if self.died(since) else error.what
             raise BenchError(f"The machine '{self.name}' did not come up: {what}",
                              self.last_words(), f"Its run folder: {self.folder.path}") from error
         self.folder.summary.setdefault("up", round(self.folder.now(), 3))
         self.folder.event("up")
 
-    def died(self):
+    def died(self, since=0):
         """The line with which a kernel or hypervisor told that it cannot go on; '' while none did."""
-        match = DEATH.search(self.consoles["main"].text)
+        match = DEATH.search(self.consoles["main"].text, since)
         return match[0].strip() if match else ""
 
     def run(self, command, *, input=b"", timeout=60, check=True):

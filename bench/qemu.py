@@ -151,7 +151,7 @@ class QemuMachine(Machine):
         if not os.path.exists(image):
             raise BenchError(f"The image {image} does not exist.", "", "Check the name.")
         self.qmp.execute("blockdev-change-medium", id="cd0", filename=str(Path(image).resolve()),
-                         format="raw", read_only_mode="read-only")
+                         format="raw", read_only_mode="read-only", force=True)
         self.folder.event(f"cd in {image}")
 
     def eject_cd(self):
@@ -231,19 +231,20 @@ class QemuMachine(Machine):
         if log.exists():
             powercut.replay(log, self.folder.path / "disks/data.img", self.folder.event)
 
-    def fail_disk(self, disk="root", error="EIO", event="write_aio", once=False):
-        """From now on operations on a disk fail: `event` is QEMU's blkdebug event ('write_aio', 'read_aio',
-        'flush_to_disk'), `error` 'EIO' or 'ENOSPC'. Ends with mend_disk."""
+    def fail_disk(self, disk="root", error="EIO", operation="write", once=False):
+        """From now on an operation ('read', 'write' or 'flush') on a disk fails with `error` ('EIO' or
+        'ENOSPC'). Ends with mend_disk."""
         numbers = {"EIO": 5, "ENOSPC": 28}
         if error not in numbers:
             raise BenchError(f"There is no disk error '{error}'.", "", "Use EIO or ENOSPC.")
         self.mend_disk(disk)
         node = f"fault-{disk}-{len(self.qmp.events)}-{time.monotonic_ns() % 10 ** 9}"
         self.qmp.execute("blockdev-add", driver="blkdebug", node_name=node, image=disk,
-                         inject_error=[{"event": event, "errno": numbers[error], "once": once}])
+                         inject_error=[{"event": "none", "iotype": operation, "errno": numbers[error],
+                                       "once": once}])
         self.qmp.execute("qom-set", path=f"/machine/peripheral/disk-{disk}", property="drive", value=node)
         self._errors[disk] = node
-        self.folder.event(f"disk {disk} fails: {event} {error}")
+        self.folder.event(f"disk {disk} fails: {operation} {error}")
 
     def mend_disk(self, disk="root"):
         """Ends what fail_disk began."""

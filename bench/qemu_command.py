@@ -82,7 +82,8 @@ def _machine(config):
         words += ["-object", f"memory-backend-ram,id=ram,size={config.mem}M,reserve=off",
                   "-machine", "memory-backend=ram"]
     if config.icount:
-        words += ["-icount", "shift=0"]
+        # Idle time passes at once; else the clock would follow real time while all processors sleep.
+        words += ["-icount", "shift=0,sleep=off"]
     return words
 
 

@@ -10,6 +10,7 @@ from bench.errors import BenchError, BenchTimeout
 from bench.screen import parse_ppm
 
 TINY = "/usr/local/share/bulkhead/tiny"
+SLOWNESS = 10
 CONSOLES = "/var/log/xen/console"
 BASE = """name="{name}"
 type="{type}"
@@ -38,7 +39,11 @@ serial="pty"
 
 
 class XlGuest:
-    """A guest made by `create`. Its first console is read from xenconsoled's log."""
+    """A guest made by `create`. Its first console is read from xenconsoled's log.
+
+    Timeouts are seconds of the machine's clock, which under icount is slower than ours: SLOWNESS times as
+    many of our seconds are allowed.
+    """
 
     def __init__(self, machine, name, spice=0):
         self.machine, self.name, self.spice = machine, name, spice
@@ -53,7 +58,7 @@ class XlGuest:
         log = f"{CONSOLES}/guest-{self.name}.log"
         found = self.machine.run(["/usr/bin/timeout", str(timeout), "/bin/sh", "-c",
                                   'until grep -aEq "$1" "$2"; do sleep 0.5; done', "sh", pattern, log],
-                                 timeout=timeout + 60, check=False)
+                                 timeout=SLOWNESS * timeout + 60, check=False)
         if found.status:
             last = "\n".join("    " + line for line in self.console().splitlines()[-12:])
             raise BenchTimeout(f"'{pattern}' did not appear on the console of guest {self.name} within "
@@ -92,14 +97,14 @@ class XlGuest:
         """Waits until it does not exist any more."""
         found = self.machine.run(["/usr/bin/timeout", str(timeout), "/bin/sh", "-c",
                                   'while xl domid "$1" 2>/dev/null; do sleep 0.5; done', "sh", self.name],
-                                 timeout=timeout + 60, check=False)
+                                 timeout=SLOWNESS * timeout + 60, check=False)
         if found.status:
             raise BenchTimeout(f"Guest {self.name} did not end within {timeout} seconds.",
                                self.machine.run("xl list").out)
 
     def shutdown(self, timeout=120, trigger=False):
         """Asks it to shut down, by xenbus or (`trigger`) by its ACPI power button; waits for its end."""
-        self.machine.run(f"xl shutdown {'-F' if trigger else ''} {self.name}")
+        self.machine.run(f"xl shutdown {'-F' if trigger else ''} {self.name}", timeout=120)
         self.wait_gone(timeout)
 
 

@@ -2,10 +2,11 @@
 """The control domain, a Debian system with the reference's tools (Xen 4.17, KVM, QEMU, libvirt).
 
 control-domain: disk.qcow2 (ext4 on the whole disk, label control-domain), vmlinuz,
-vmlinux (the same, unpacked), initrd.img, xen.efi.
+vmlinux (the same, unpacked), initrd.img, xen.efi (for EFI), xen (ELF, for Multiboot).
 control-domain-desktop: the same plus X, a session and sound, to show the client.
 The disks it looks for, the network and the consoles are described in control-domain/.
 """
+import gzip
 import shlex
 import shutil
 
@@ -57,6 +58,8 @@ def _make_boot_files(job, root):
     version = initramfs.kernel_version(root)
     kernel.copy_kernels(root / "boot", version, job.out)
     shutil.copyfile(root / "boot/xen-4.17-amd64.efi", job.out / "xen.efi")
+    with gzip.open(root / "boot/xen-4.17-amd64.gz") as packed, open(job.out / "xen", "wb") as xen:
+        shutil.copyfileobj(packed, xen)
     tree = job.work / "initramfs"
     initramfs.make_tree(job, root, tree, HERE / BASE / "init",
                         initramfs.read_list(HERE / BASE / "modules"))

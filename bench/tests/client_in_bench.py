@@ -102,9 +102,8 @@ class Guest:
 
     def wait_until(self, script, timeout=60):
         """Waits in the guest until a test is true."""
-        tries = timeout * 5
-        self.run(f"for i in $(seq {tries}); do if {script}; then exit 0; fi; usleep 200000; done; "
-                 f"exit 1", timeout + 30)
+        self.run(f"end=$(($(date +%s) + {timeout})); until {script}; do "
+                 "[ $(date +%s) -lt $end ] || exit 1; usleep 100000; done", timeout + 30)
 
 
 def wait_for(true, timeout, what):

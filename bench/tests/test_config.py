@@ -21,12 +21,12 @@ def test_bad_sizes(text):
 def test_defaults_follow_the_hypervisor():
     assert (Config().iommu, Config().boot, Config().mem) == ("none", "direct", 2048)
     xen = Config(hypervisor="xen")
-    assert (xen.iommu, xen.boot, xen.mem) == ("intel", "efi", 4096)
+    assert (xen.iommu, xen.boot, xen.mem) == ("intel", "direct", 4096)
 
 
 @pytest.mark.parametrize("wrong", [
     {"hypervisor": "kvm"}, {"disk": "floppy"}, {"smp": 0}, {"smp": 1000}, {"mem": 1},
-    {"hypervisor": "xen", "boot": "direct"}, {"cpu": "intel", "icount": True},
+    {"hypervisor": "bulkhead", "boot": "direct"}, {"cpu": "intel", "icount": True},
     {"cpu": "intel", "disk": "nvme"}, {"cpu": "intel", "iommu": "intel"}])
 def test_what_the_bench_does_not_have_is_refused(wrong):
     with pytest.raises(BenchError) as error:

@@ -102,7 +102,7 @@ def test_only_its_user_can_reach_it(server):
 
 @pytest.mark.parametrize("arguments, said", [
     (["run", "true"], "No machine is running"), (["resume", "../x"], "no name for a snapshot"),
-    (["resume", "nothing"], "no snapshot"), (["boot", "--hypervisor", "xen", "--boot", "direct"], "booted by EFI"),
+    (["resume", "nothing"], "no snapshot"), (["boot", "--hypervisor", "bulkhead", "--boot", "direct"], "booted by EFI"),
     (["boot", "--loader", "/no/such.efi", "--boot", "efi", "--no-stage"], "does not exist"),
     (["measure", "exits", "--columns", "vmware"], "no column 'vmware'"),
     (["images", "build", "nothing"], "no image")])

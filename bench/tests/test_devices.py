@@ -71,7 +71,7 @@ def test_virtio_goes_through_the_iommu_when_there_is_one():
 
 def test_icount_means_one_thread():
     command = words(Config(icount=True), direct=("/k", "/i", ""))
-    assert "tcg,thread=single" in command and "shift=0" in command
+    assert "tcg,thread=single" in command and "shift=0,sleep=off" in command
 
 
 def test_no_two_devices_share_a_place():

@@ -124,7 +124,7 @@ def test_a_person_in_front_of_it(machine):
 def test_disk_errors_reach_the_machine_and_end(machine):
     machine.plug("disk", "spare", size=16)
     until(machine, "test -b /dev/disk/by-id/virtio-spare")
-    machine.fail_disk("root", "EIO", "read_aio")
+    machine.fail_disk("root", "EIO", "read")
     broken = machine.run(["/bin/dd", "if=/dev/sda", "of=/dev/null", "bs=1M", "skip=9000", "count=1",
                           "iflag=direct"], check=False)
     machine.mend_disk("root")
@@ -138,7 +138,7 @@ def test_nmi_reset_and_power_button(machine):
     mark = machine.consoles["main"].mark()
     machine.reset()
     machine.wait("Linux version", 120, since=mark)
-    machine.wait_up(200)
+    machine.wait_up(200, mark)
     machine.power_button()
     machine.wait_off(120)
     with pytest.raises(BenchError):

@@ -30,9 +30,7 @@ def test_kvm_guest(bench):
     # Not only QEMU's word: the kernel counts the exits of a virtual machine.
     machine.run("mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug")
     before = int(machine.run("cat /sys/kernel/debug/kvm/exits").out)
-    assert "VirtualKVM" in guest.run("cat /sys/class/dmi/id/* 2>/dev/null >/dev/null; "
-                                     "dmesg | grep -o 'Hypervisor detected: KVM' | "
-                                     "sed 's/.*/VirtualKVM/'")
+    guest.run("dmesg | grep -q 'Hypervisor detected: KVM'")
     assert int(machine.run("cat /sys/kernel/debug/kvm/exits").out) > before
     assert "is on the partition guest-data" in guest.run(
         "mkdir -p /d && mount -o ro /dev/vda2 /d && cat /d/HELLO && umount /d")
@@ -43,7 +41,7 @@ def test_kvm_guest(bench):
     assert width >= 640 and height >= 400 and rows > 10, (width, height, rows)
     client.ctl("stop", GUEST, "--wait", "--timeout=60")
     assert [(m["name"], m["state"]) for m in client.json("list")] == [(GUEST, "off")]
-    machine.run(f"e2fsck -V >/dev/null 2>&1; qemu-img check -q {disk_of(client)}")
+    machine.run(f"qemu-img check -q {disk_of(client)}")
 
 
 def disk_of(client):

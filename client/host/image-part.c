@@ -6,6 +6,7 @@
  * so the next import into the folder knows debris from work in progress, whatever became of the
  * process number in the name (reused, or of another PID namespace).
  */
+#include "durable.h"
 #include "image-private.h"
 
 #include <bulkhead/error.h>
@@ -94,17 +95,6 @@ static int rename_no_replace(const char *from, const char *to)
     return rename(from, to) == 0 ? 0 : errno;
 }
 
-static void sync_folder(const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return;
-    fsync(fd);
-    close(fd);
-}
-
 gboolean bh_part_file_commit(BhPartFile *self, const char *target, GError **error)
 {
     g_autofree char *name = g_filename_display_basename(target);
@@ -120,7 +110,7 @@ gboolean bh_part_file_commit(BhPartFile *self, const char *target, GError **erro
         g_propagate_error(error, folder_error(folder, code));
     if (code != 0)
         return FALSE;
-    sync_folder(target);
+    bh_sync_folder_of(target);
     g_clear_pointer(&self->path, g_free);
     return TRUE;
 }

@@ -6,6 +6,7 @@
  * programs never undo each other's rules. A file that cannot be understood is renamed, never
  * overwritten. One that cannot be read (rights) is left alone, and changes are refused meanwhile.
  */
+#include "durable.h"
 #include "usb-private.h"
 
 #include <errno.h>
@@ -252,8 +253,10 @@ static gboolean store(BhUsbRules *self, GHashTable *table, GError **error)
     g_autofree char *text = bh_usb_rules_format(table, &length);
     if (g_file_set_contents_full(self->path, text, length,
                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
-                                 &inner))
+                                 &inner)) {
+        bh_sync_folder_of(self->path);
         return TRUE;
+    }
     gboolean full = g_error_matches(inner, G_FILE_ERROR, G_FILE_ERROR_NOSPC);
     g_propagate_error(error,
                       bh_error_new(full ? BH_ERROR_NO_SPACE : BH_ERROR_PERMISSION,

@@ -9,6 +9,7 @@
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 
+#include "../durable.h"
 #include "domain-xml.h"
 #include "libvirt-deleted.h"
 #include "xml-util.h"
@@ -100,17 +101,6 @@ void bh_deleted_give_back_saved(BhLibvirtHost *host, const BhDeletedRecord *reco
                   g_strerror(errno));
 }
 
-static void sync_folder_of(const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
 gboolean bh_deleted_record_write(BhLibvirtHost *host, const BhDeletedRecord *self, GError **error)
 {
     g_autofree char *path = record_file(host, self->uuid, ".xml", error);
@@ -122,7 +112,7 @@ gboolean bh_deleted_record_write(BhLibvirtHost *host, const BhDeletedRecord *sel
     if (g_file_set_contents_full(path, text, -1,
                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
                                  &cause)) {
-        sync_folder_of(path);
+        bh_sync_folder_of(path);
         return TRUE;
     }
     g_propagate_error(
@@ -162,7 +152,7 @@ void bh_deleted_record_drop(BhLibvirtHost *host, const char *uuid)
         unlink(save);
     if (path) {
         unlink(path);
-        sync_folder_of(path);
+        bh_sync_folder_of(path);
     }
 }
 
@@ -265,8 +255,10 @@ static gboolean undefine_for_good(virConnectPtr conn, const BhDeletedRecord *rec
     if (!domain)
         return FALSE;
     if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_TPM |
-                                           VIR_DOMAIN_UNDEFINE_MANAGED_SAVE) == 0)
+                                           VIR_DOMAIN_UNDEFINE_MANAGED_SAVE) == 0) {
+        bh_libvirt_sync_config(conn);
         return TRUE;
+    }
     bh_libvirt_set_error(error, _("The machine could not be removed."));
     return FALSE;
 }

@@ -6,6 +6,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "../durable.h"
 #include "domain-xml.h"
 #include "libvirt-private.h"
 
@@ -13,6 +14,7 @@
 #define SOCKET_PATH_MAX 107
 #define NAME_LEAST 8
 #define NAME_MOST 20
+#define SYSTEM_CONFIG "/etc/libvirt/qemu"
 #define SYSTEM_IMAGES "/var/lib/libvirt/images"
 
 virDomainPtr bh_libvirt_define(virConnectPtr conn, const char *xml, const char *what,
@@ -20,9 +22,21 @@ virDomainPtr bh_libvirt_define(virConnectPtr conn, const char *xml, const char *
 {
     virDomainPtr domain = virDomainDefineXML(conn, xml);
 
-    if (!domain)
+    if (domain)
+        bh_libvirt_sync_config(conn);
+    else
         bh_libvirt_set_error(error, what);
     return domain;
+}
+
+/* libvirt writes a definition, syncs and renames it, but not its folder. Done after each step of
+ * ours, so that neither is lost what we say is done, nor a later step survives an earlier one. */
+void bh_libvirt_sync_config(virConnectPtr conn)
+{
+    g_autofree char *session = g_build_filename(g_get_user_config_dir(), "libvirt", "qemu", NULL);
+
+    if (bh_libvirt_is_here(conn))
+        bh_sync_folder(bh_libvirt_is_session(conn) ? session : SYSTEM_CONFIG);
 }
 
 char *bh_libvirt_get_xml(virDomainPtr domain, GError **error)
@@ -84,6 +98,8 @@ gboolean bh_libvirt_rename(virConnectPtr conn, const char *uuid, const char *nam
     gboolean done = domain && virDomainIsActive(domain) == 0 && !name_in_use(conn, name) &&
                     virDomainRename(domain, name, 0) == 0;
 
+    if (done)
+        bh_libvirt_sync_config(conn);
     virResetLastError();
     return done;
 }

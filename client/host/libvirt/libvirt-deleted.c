@@ -94,6 +94,7 @@ static gboolean run_remove(BhWork *work, GError **error)
     if (record->save_path)
         flags |= VIR_DOMAIN_UNDEFINE_MANAGED_SAVE;
     if (virDomainUndefineFlags(work->domain, flags) == 0) {
+        bh_libvirt_sync_config(work->conn);
         work->result = record->time;
         return TRUE;
     }

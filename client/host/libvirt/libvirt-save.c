@@ -7,6 +7,7 @@
 
 #include <glib/gi18n-lib.h>
 
+#include "../durable.h"
 #include "libvirt-private.h"
 
 #define MAGIC "LibvirtQemudSave"
@@ -49,6 +50,16 @@ gboolean bh_libvirt_is_saved(virDomainPtr domain)
     /* Of another computer's, or of the system's seen by a user, only libvirt can tell. */
     path = bh_libvirt_save_path(conn, virDomainGetName(domain));
     return bh_libvirt_is_here(conn) && access(path, F_OK) == 0;
+}
+
+/* libvirt syncs the memory, but neither the head, which it writes last, nor the file's name. */
+void bh_libvirt_save_sync(virDomainPtr domain)
+{
+    virConnectPtr conn = virDomainGetConnect(domain);
+    g_autofree char *path = bh_libvirt_save_path(conn, virDomainGetName(domain));
+
+    if (bh_libvirt_is_here(conn))
+        bh_sync_file(path);
 }
 
 gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error)

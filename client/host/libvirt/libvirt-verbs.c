@@ -173,6 +173,8 @@ static gboolean run_save(BhWork *work, GError **error)
     g_thread_join(thread);
     g_mutex_clear(&watch.lock);
     g_cond_clear(&watch.cond);
+    if (result == 0)
+        bh_libvirt_save_sync(work->domain);
     if (result < 0 && watch.aborted) {
         g_clear_error(error);
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "%s", _("Saving was cancelled."));
