@@ -92,8 +92,18 @@ class BochsMachine(Machine):
             raise BenchError(f"The machine '{self.name}' did not come up: its firmware started nothing.",
                              self.last_words(), f"Its run folder: {self.folder.path}") from error
         super().wait_up(max(1, timeout - (time.monotonic() - started)))
-        # The agent itself sets 38400 baud; Bochs takes that at its word.
-        self.run(["/bin/stty", "-F", "/dev/ttyS1", str(BAUD)])
+        self._slow_down()
+
+    def _slow_down(self):
+        """Gives the agent's line the speed it is safe at; the agent had set 38400 baud. The change may
+        swallow what is under way, so no answer is expected; the agent is asked anew."""
+        with self._agent_lock:
+            try:
+                self.agent.call("guest-exec", timeout=5, path="/bin/stty",
+                                arg=["-F", "/dev/ttyS1", str(BAUD)])
+            except BenchTimeout:
+                pass
+            self.agent.wait(60, self.alive)
 
     def alive(self):
         """Whether Bochs runs. A machine that switched itself off stays as it is: Bochs has no power switch."""

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from bench import devices, keyboard, leash, powercut, qemu_command
+from bench import devices, emulator, keyboard, leash, powercut, qemu_command
 from bench.agent import Agent
 from bench.console import Console
 from bench.errors import BenchError, BenchTimeout
@@ -49,16 +49,12 @@ class QemuMachine(Machine):
                              f"Its command line: {folder.path / 'command'}") from error
 
     def _start(self, ends):
-        words = qemu_command.command(self.config, self.parts)
+        words = qemu_command.command(self.config, self.parts, emulator.command())
+        self.folder.summary["emulator mended"] = emulator.is_mended()
         self.folder.command(words)
         with open(self.folder.path / "emulator.log", "ab") as log:
-            try:
-                self._process = leash.spawn(words, stdout=log, stderr=log,
-                                            pass_fds=[end.fileno() for end in ends])
-            except FileNotFoundError:
-                self.folder.close("failed to start")
-                raise BenchError(f"{words[0]} is not installed.", "The AMD bench runs in it.",
-                                 "Install the package qemu-system-x86.")
+            self._process = leash.spawn(words, stdout=log, stderr=log, env=emulator.environment(),
+                                        pass_fds=[end.fileno() for end in ends])
 
     def power_on(self):
         """Lets the processors run."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-PROGRAM = "qemu-system-x86_64"
 # As a PVH control domain Linux claims address space for grants ("Xen scratch") before it looks at PCI, in
 # the larger part of the hole below 4 GiB that ECAM (0xb0000000) cuts in two. It must not be the upper
 # part, where OVMF puts the 32-bit BARs: AHCI, e1000e and MSI-X tables would be lost.
@@ -42,9 +41,9 @@ class Parts:
     incoming: str = ""
 
 
-def command(config, parts):
-    """The words of the command line."""
-    words = [PROGRAM, "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-S",
+def command(config, parts, program=("qemu-system-x86_64",)):
+    """The words of the command line; `program` are the first."""
+    words = [*program, "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-S",
              "-display", "none", *_machine(config), *_monitor(parts)]
     words += _firmware(parts) if not parts.direct else _kernel(parts.direct)
     # The IOMMU comes first: QEMU asks for it before the devices behind it.
@@ -160,7 +159,7 @@ def _network(config):
         return words + device("usb-net", id="nic0", netdev="net0", bus="xhci.0", port="15")
     driver = "e1000e" if config.nic == "e1000e" else "virtio-net-pci"
     extra = behind_iommu(config) if config.nic == "virtio" else {}
-    return words + device(driver, id="nic0", netdev="net0", addr="4", **extra)
+    return words + device(driver, id="nic0", netdev="net0", addr="4", romfile="", **extra)
 
 
 def _screen(config):

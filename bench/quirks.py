@@ -6,8 +6,8 @@ QEMU 7.2's TCG delivers an interrupt that VMRUN injected a second time when it i
 helper_vmrun leaves the vector in the CPU's exception_index. The guest then finds itself at the first
 instruction of an interrupt handler, with interrupts disabled, interrupted by that same handler. Linux
 swaps GS once too often and dies in a chain of page faults; or everything ends in a triple fault whose
-saved state is a mixture of guest's and host's. Round-robin TCG (--single-thread, and --icount) kicks its
-processors ten times a second and meets this far more often than one thread a processor.
+saved state is a mixture of guest's and host's. The bench runs a copy of QEMU without this (emulator.py);
+this module is for an emulator that could not be mended.
 """
 import re
 

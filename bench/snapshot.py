@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import boot, devices, files, images, qemu_command, staging
+from bench import boot, devices, emulator, files, images, staging
 from bench.config import Config
 from bench.errors import BenchError
 from bench.qemu import QemuMachine
@@ -185,8 +185,7 @@ def _key(config, prepare):
         digest.update(f"{path} {path.stat().st_mtime_ns}".encode())
     if config.stage:
         digest.update(staging.current().name.encode())
-    digest.update(files.tool([qemu_command.PROGRAM, "--version"], "find QEMU's version",
-                             "qemu-system-x86").encode())
+    digest.update(emulator.command()[0].encode())
     if prepare:
         digest.update(inspect.getsource(prepare).encode())
     return digest.hexdigest()[:16]

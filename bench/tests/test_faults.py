@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import control, leash
+from bench import control, emulator
 from bench.config import Config
 from bench.errors import BenchError
 
@@ -48,12 +48,12 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_a_missing_emulator(bench, runs, monkeypatch):
-    def nothing(*_words, **_options):
-        raise FileNotFoundError("qemu-system-x86_64")
-    monkeypatch.setattr(leash, "spawn", nothing)
+    emulator.command.cache_clear()
+    monkeypatch.setattr(emulator, "PROGRAM", "no-such-emulator")
     with pytest.raises(BenchError, match="is not installed") as error:
         bench.boot(BARE)
     assert "qemu-system-x86" in error.value.remedy
+    emulator.command.cache_clear()
 
 
 def test_a_full_disk(bench, tmp_path):

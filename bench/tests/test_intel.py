@@ -47,7 +47,7 @@ def test_the_processor_has_vmx(machine):
 
 
 def test_files_go_in_and_out(machine, tmp_path):
-    content = os.urandom(20000)
+    content = os.urandom(5000)
     machine.push(content, "/root/random")
     assert machine.pull("/root/random", tmp_path / "random") == content
     result = machine.run("echo out; echo err >&2; exit 7", check=False)

@@ -7,6 +7,7 @@ again, and looks: every machine is there with its disk's content, each verb's ef
 or wholly absent, and what bulkheadctl said was done before the cut is done. What a round undid or
 left undone is done again in the next.
 """
+import json
 import random
 import re
 import time
@@ -53,15 +54,27 @@ class Bed:
         self.machine.run(f"mkdir -p {HOME} && head -c 8388608 /dev/urandom >{SOURCE} && "
                          f"sha256sum {SOURCE} >/data/sum && chown -R bench: {HOME} && sync")
 
+    def at_once(self, *verbs):
+        """Runs verbs side by side, as an impatient user; what each printed. All must succeed."""
+        prefix = " ".join(self.client.prefix)
+        lines = [f"{prefix} bulkheadctl -c {self.client.uri} --progress=none {words} "
+                 f">/tmp/out-{number} 2>/tmp/err-{number} & pids=\"$pids $!\""
+                 for number, words in enumerate(verbs)]
+        lines += ["for pid in $pids; do wait $pid || failed=yes; done",
+                  "test -z \"$failed\" || { tail /tmp/err-*; exit 1; }"]
+        lines += [f"cat /tmp/out-{number}; printf '\\036'" for number in range(len(verbs))]
+        if not verbs:
+            return []
+        return self.machine.run("\n".join(lines), timeout=300).out.split("\x1e")
+
     def look(self):
         """Reads the client's lists."""
-        shown = self.client.json("list")
+        shown, deleted, self.rules = (json.loads(text) for text in self.at_once(
+            "-j list", "-j deleted", "-j usb rules")[:3])
         self.machines = {machine["name"]: machine for machine in shown}
         assert len(self.machines) == len(shown), shown
-        deleted = self.client.json("deleted")
         self.deleted = {machine["name"]: machine for machine in deleted}
         assert len(self.deleted) == len(deleted), deleted
-        self.rules = self.client.json("usb", "rules")
 
     def stick(self):
         def found():
@@ -78,34 +91,30 @@ class Bed:
     def get_ready(self):
         """Brings every machine into the state that its verb begins with. Nothing is synced here: what
         bulkheadctl said is done must outlive the cut."""
-        ctl = self.client.ctl
-        ctl("host")  # proves KVM once, not in each verb
+        self.at_once("host")  # proves KVM once, not in each verb
         self.look()
-        for name in ("new", "empty"):
-            if name in self.machines:
-                ctl("delete", "--yes", name)
-                ctl("purge", "--yes", name)
+        made = [name for name in ("new", "empty") if name in self.machines]
+        verbs = [f"delete --yes {name}" for name in made]
         if "renamed" in self.machines:
-            ctl("set", "renamed", "--name=changed", "--memory=64M")
+            verbs.append("set renamed --name=changed --memory=64M")
         if "deleted" in self.deleted:
-            ctl("undelete", "deleted")
-        self.look()
-        for name in MACHINES:
-            if name not in self.machines and name not in self.deleted:
-                ctl("new", f"--image={SOURCE}", f"--name={name}", "--bios", "--memory=64M", "--cpus=1")
-        self.look()
-        for name in ("back", "purged"):
-            if name in self.machines:
-                ctl("delete", "--yes", name)
-        for name in ("saver", "saved"):
-            if self.state(name) not in ("running", "saved"):
-                ctl("start", name, "--wait")
-        if self.state("saver") == "saved":
-            ctl("start", "saver", "--wait")
-        if self.state("saved") != "saved":
-            ctl("save", "saved")
+            verbs.append("undelete deleted")
         if self.rules:
-            ctl("usb", "rules", "bystander", self.rules[0]["device"], "ask")
+            verbs.append(f"usb rules bystander {self.rules[0]['device']} ask")
+        missing = [name for name in MACHINES if name not in self.deleted and name not in self.machines
+                   and not (name == "changed" and "renamed" in self.machines)]
+        verbs += [f"new --image={SOURCE} --name={name} --bios --memory=64M --cpus=1"
+                  for name in missing]
+        self.at_once(*verbs)
+        self.look()
+        verbs = [f"purge --yes {name}" for name in made]
+        verbs += [f"delete --yes {name}" for name in ("back", "purged") if name in self.machines]
+        wanted = {"saver": ("off", "saved"), "saved": ("off",)}
+        verbs += [f"start {name} --wait" for name, states in wanted.items()
+                  if self.state(name) in states]
+        self.at_once(*verbs)
+        if self.state("saved") != "saved":
+            self.at_once("save saved")
 
     def start_verbs(self):
         """Starts all verbs side by side; each tells its end on the console, at once."""
