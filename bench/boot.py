@@ -10,7 +10,13 @@ from bench.qemu import QemuMachine
 from bench.runfolder import RunFolder
 
 # Seconds until a machine that still does not answer is given up; a quiet computer needs a tenth.
-LIMITS = {"none": 300, "xen": 600, "bulkhead": 600}
+LIMITS = {"none": 300, "xen": 900, "bulkhead": 900}
+INTEL_LIMIT = 900
+
+
+def limit(config):
+    """Seconds until a machine of this kind is given up."""
+    return INTEL_LIMIT if config.cpu == "intel" else LIMITS[config.hypervisor]
 
 
 def boot(config, name="bench", wait=True, timeout=None, runs=None):
@@ -47,7 +53,7 @@ def _bring_up(machine, wait, timeout):
     try:
         machine.power_on()
         if wait:
-            machine.wait_up(timeout or LIMITS[machine.config.hypervisor])
+            machine.wait_up(timeout or limit(machine.config))
     except BaseException:
         machine.close("did not come up")
         raise
@@ -61,10 +67,11 @@ def _new_machine(config, folder, name, fresh=True):
     return QemuMachine(config, folder, name, parts(config, folder, fresh))
 
 
-def parts(config, folder, fresh=True):
-    """The files of a QEMU machine, made in the run folder (or found there unless `fresh`)."""
+def parts(config, folder, fresh=True, stage=None):
+    """The files of a QEMU machine, made in the run folder (or found there unless `fresh`). `stage`: another
+    stage disk than that of the current build."""
     image = images.get(config.image)
-    found = qemu_command.Parts(qmp_fd=-1, console_fds={}, agent_fd=-1, disks=disks(config, folder, fresh),
+    found = qemu_command.Parts(qmp_fd=-1, console_fds={}, agent_fd=-1, disks=disks(config, folder, fresh, stage),
                                sound=str(folder.path / "sound.wav"))
     if config.boot == "direct":
         found.direct = hypervisors.direct(config, image)
@@ -82,13 +89,13 @@ def parts(config, folder, fresh=True):
     return found
 
 
-def disks(config, folder, fresh=True):
+def disks(config, folder, fresh=True, stage=None):
     """Names and block devices of the machine's disks: root, the tree's build, further images, data."""
     place = folder.path / "disks"
     found = [("root", _overlay(images.get(config.image).folder / "disk.qcow2", place / "root.qcow2",
                                "root", fresh))]
     if config.stage:
-        found.append(("stage", _read_only(staging.current(), "stage")))
+        found.append(("stage", _read_only(stage or staging.current(), "stage")))
     for number, name in enumerate(config.disks):
         base, file_format = further_disk(name)
         found.append((f"disk{number}", _overlay(base, place / f"disk{number}.qcow2", f"disk{number}",

@@ -78,7 +78,7 @@ def add_config(command):
         shown = choices if default in choices else (*choices, "auto")
         command.add_argument(f"--{name}", choices=shown, default=default, help=f"(default: {default})")
     command.add_argument("--cpu-model", default="", metavar="MODEL", help="the emulator's CPU model")
-    command.add_argument("--smp", type=int, default=2, metavar="N", help="processors (default: 2)")
+    command.add_argument("--smp", type=int, default=0, metavar="N", help="processors (default: 2; Intel 1)")
     command.add_argument("--mem", type=_size, default=0, metavar="SIZE", help="memory, such as 6G")
     command.add_argument("--icount", action="store_true", help="instructions are the clock: repeatable")
     command.add_argument("--single-thread", action="store_true", help="emulate all CPUs in one thread")
@@ -140,7 +140,7 @@ def _hold(options, start, config):
 
 def _serve(options, machine, server, config, report):
     if config and not options.no_wait:
-        machine.wait_up(options.timeout or boot.LIMITS[config.hypervisor])
+        machine.wait_up(options.timeout or boot.limit(config))
         for kind, _, port in (device.partition("@") for device in config.usb):
             machine.plug(kind, port=port or None)
     text = (f"{machine.name} is up after {machine.folder.now():.1f} s. Run folder: {machine.folder.path}"

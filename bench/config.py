@@ -35,7 +35,7 @@ def parse_size(text):
 
 @dataclass(frozen=True)
 class Config:
-    """`mem` is in MiB. `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
+    """`mem` is in MiB, `smp` the number of processors; 0 is a sensible one. `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
     saved in a snapshot), none without a hypervisor. `disks` are names of cached images attached as
     further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
     cut's sense: what the machine did not flush is lost (see powercut.py)."""
@@ -43,7 +43,7 @@ class Config:
     cpu: str = "amd"
     cpu_model: str = ""
     iommu: str = "auto"
-    smp: int = 2
+    smp: int = 0
     mem: int = 0
     icount: bool = False
     single_thread: bool = False
@@ -68,6 +68,8 @@ class Config:
                 object.__setattr__(self, name, value)
         if not self.mem:
             object.__setattr__(self, "mem", 2048 if self.hypervisor == "none" else 4096)
+        if not self.smp:
+            object.__setattr__(self, "smp", 2 if self.cpu == "amd" else 1)
         for name in ("usb", "disks"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check()
@@ -90,7 +92,7 @@ class Config:
 
     def _check_intel(self):
         """Bochs, the Intel bench, has none of these."""
-        lacks = [("icount", self.icount), ("an IOMMU", self.iommu != "none"),
+        lacks = [("icount", self.icount), ("second processor", self.smp > 1), ("an IOMMU", self.iommu != "none"),
                  ("--boot direct", self.boot == "direct"), ("a data disk with power cuts", self.data),
                  (f"a {self.disk} disk", self.disk in ("nvme", "virtio"))]
         for what, wanted in lacks:

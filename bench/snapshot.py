@@ -66,10 +66,21 @@ def _write(machine, part):
     finally:
         if machine.alive():
             machine.qmp.execute("cont")
+    if machine.config.stage:
+        _keep_stage(machine, part)
     description = {"config": machine.config.as_dict(), "name": machine.name,
                    "plugged": [vars(plug) for plug in machine.plugged],
                    "folder": str(machine.folder.path)}
     (part / "machine.json").write_text(json.dumps(description, indent=1))
+
+
+def _keep_stage(machine, part):
+    """The machine has the stage mounted, so what resumes it needs that very one."""
+    used = dict(machine.parts.disks)["stage"]["file"]["filename"]
+    try:
+        os.link(used, part / "stage.img")
+    except OSError:
+        files.copy_sparse(used, part / "stage.img")
 
 
 def _stop_between_guests(machine):
@@ -146,7 +157,7 @@ def _parts(config, source, description, folder):
             files.overlay(path, place / path.name)
         else:
             files.copy_sparse(path, place / path.name)
-    found = boot.parts(config, folder, fresh=False)
+    found = boot.parts(config, folder, fresh=False, stage=source / "stage.img")
     found.plugged = [(plug.blockdevs, plug.device) for plug in _plugs(description, source, folder)]
     found.incoming = "defer"
     return found

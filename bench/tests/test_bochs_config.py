@@ -182,17 +182,23 @@ def test_questions_nobody_heard_are_forgotten():
     for _ in range(200):
         with pytest.raises(BenchError):
             agent.sync(0.001)
-    answers = threading.Thread(target=_answer_once, args=(line.path,))
+    answers = threading.Thread(target=_answer, args=(line.path,), daemon=True)
     answers.start()
-    Agent.wait(agent, 10)
-    answers.join(10)
+    Agent.wait(agent, 30)
     line.close()
 
 
-def _answer_once(path):
+def _answer(path):
+    """Answers each question until the line hangs up."""
     with open(path, "r+b", buffering=0) as far:
         heard = b""
-        while b"}}\n" not in heard:
-            heard += far.read(4096)
-        number = heard.rpartition(b'"id": ')[2].partition(b"}")[0]
-        far.write(b'\xff{"return": ' + number + b"}\n")
+        while True:
+            try:
+                heard += far.read(4096)
+            except OSError:
+                return
+            *questions, heard = heard.split(b"\n")
+            for question in questions:
+                number = question.rpartition(b'"id": ')[2].partition(b"}")[0]
+                if number.isdigit():
+                    far.write(b'\xff{"return": ' + number + b"}\n")

@@ -25,7 +25,7 @@ def test_defaults_follow_the_hypervisor():
 
 
 @pytest.mark.parametrize("wrong", [
-    {"hypervisor": "kvm"}, {"disk": "floppy"}, {"smp": 0}, {"smp": 1000}, {"mem": 1},
+    {"hypervisor": "kvm"}, {"disk": "floppy"}, {"smp": -1}, {"smp": 1000}, {"mem": 1},
     {"hypervisor": "bulkhead", "boot": "direct"}, {"cpu": "intel", "icount": True},
     {"cpu": "intel", "disk": "nvme"}, {"cpu": "intel", "iommu": "intel"}])
 def test_what_the_bench_does_not_have_is_refused(wrong):
