@@ -2,8 +2,7 @@
 """The disk images of one machine on Bochs, made in its run folder: raw copies, in the order they are attached."""
 import os
 
-from bench import bochs_config, bochs_kernel, boot, files, hypervisors, images, staging
-from bench.errors import BenchError
+from bench import bochs_config, boot, files, hypervisors, images, staging
 from bench.images import esp
 
 
@@ -40,12 +39,5 @@ def _copy(source, file_format, target):
 
 
 def _esp_files(config, image):
-    if config.hypervisor != "none" or config.loader:
-        return hypervisors.esp_files(config, image)
-    try:
-        kernel, initrd = ((image.folder / name).read_bytes() for name in ("vmlinux", "initrd.img"))
-    except FileNotFoundError as error:
-        raise BenchError(f"The image {image.name} cannot be booted without a hypervisor.",
-                         f"It has no {os.path.basename(error.filename)}.") from error
-    options = bochs_config.kernel_options(hypervisors.kernel_options(config))
-    return {hypervisors.LOADER_PLACE: bochs_kernel.make(kernel, initrd, options)}
+    options = bochs_config.kernel_options(config.kernel_options)
+    return hypervisors.esp_files(config.replace(kernel_options=options), image)

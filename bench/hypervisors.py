@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from bench import efi_linux
 from bench.errors import BenchError
 
 ROOT = "root=LABEL=control-domain rw mitigations=off"
@@ -43,9 +44,8 @@ def _own_loader(config, image):
 
 
 def _no_hypervisor(config, image):
-    from bench.images import uki
-    return {LOADER_PLACE: uki.make(image.folder / "vmlinuz", image.folder / "initrd.img",
-                                   kernel_options(config))}
+    kernel, initrd = ((image.folder / name).read_bytes() for name in ("vmlinux", "initrd.img"))
+    return {LOADER_PLACE: efi_linux.make(kernel, initrd, kernel_options(config))}
 
 
 def xen_options(config):

@@ -24,6 +24,7 @@ from bench.errors import BenchError
 from bench.qemu import QemuMachine
 from bench.runfolder import RunFolder
 
+FORMAT = 2  # of the folder; an older one is not looked for
 KEEP = 8
 STATE_LIMIT = 300
 IDLE_LIMIT = 60
@@ -189,7 +190,7 @@ def resume(config, name="bench", prepare=None, runs=None):
 
 
 def _key(config, prepare):
-    digest = hashlib.sha256(config.hash().encode())
+    digest = hashlib.sha256(f"{FORMAT} {config.hash()}".encode())
     digest.update(images.get(config.image).hash.encode())
     for name in config.disks:
         path = boot.further_disk(name)[0]

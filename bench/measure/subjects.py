@@ -9,7 +9,6 @@ from bench.measure.guest_log import Figure, parse
 
 # Rows that the device model answers; everything else is the hypervisor's own.
 DEVICE_MODEL = ("port_qemu_fwcfg", "port_qemu_pcicfg", "mmio_qemu", "rtc_read", "port80_write")
-BIG_ENOUGH = 400
 BOOT_MEMORY = 6144
 
 
@@ -17,7 +16,8 @@ def exits(column):
     """exits and hypercalls, one operation at a time"""
     with column.machine() as machine:
         rows = parse(column.run(machine, "pvh", "tests=cpu,apic,hypercall,grant,touch,timer,board"))
-        rows.update(parse(column.run(machine, "pvh", "tests=smp", 2)))
+        if column.config.smp > 1:
+            rows.update(parse(column.run(machine, "pvh", "tests=smp", 2)))
         if column.run is run_on_xen:
             rows.update(_pair(machine))
     return {name: figure for name, figure in rows.items() if name not in DEVICE_MODEL}

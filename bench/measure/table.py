@@ -47,9 +47,13 @@ def _ratio(figure, first):
 
 
 def reasons(columns):
-    """Why cells are empty, one line each."""
-    return "".join(f"{name}: {row}: {figure.reason}\n" for name, figures in columns.items()
-                   for row, figure in figures.items() if figure.value is None)
+    """Why cells are empty: one line for each column and reason."""
+    rows = {}
+    for name, figures in columns.items():
+        for row, figure in figures.items():
+            if figure.value is None:
+                rows.setdefault((name, figure.reason), []).append(row)
+    return "".join(f"{name}: {reason}: {', '.join(found)}\n" for (name, reason), found in rows.items())
 
 
 def as_json(subject, columns):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bench import bochs_config, bochs_kernel, bochs_screen, keyboard
+from bench import bochs_config, efi_linux, bochs_screen, keyboard
 from bench.agent import Agent
 from bench.bochs_line import Line, LineAgent
 from bench.config import Config
@@ -91,8 +91,8 @@ def elf_of(*segments, entry=0x1000000):
 
 def test_the_plan_finds_everything():
     elf = elf_of((0x1000000, b"code" * 1000, 8192), (0x1200000, b"data\0\0", 0x5000))
-    program = bochs_kernel.wrap(b"\x90" * 32, elf, b"INITRD", "console=ttyS0")
-    start = bochs_kernel.PAGE
+    program = efi_linux.wrap(b"\x90" * 32, elf, b"INITRD", "console=ttyS0")
+    start = efi_linux.PAGE
     options, initrd, initrd_size, low, high, entry, count = struct.unpack_from("<7Q", program, start + 32)
     assert program[start + options:].startswith(b"console=ttyS0\0")
     assert program[start + initrd:start + initrd + initrd_size] == b"INITRD"
@@ -103,7 +103,7 @@ def test_the_plan_finds_everything():
 
 
 def test_the_program_is_a_pe_file_for_efi():
-    program = bochs_kernel.wrap(b"\x90" * 32, elf_of((0x1000000, b"x", 1)), b"", "")
+    program = efi_linux.wrap(b"\x90" * 32, elf_of((0x1000000, b"x", 1)), b"", "")
     place, = struct.unpack_from("<I", program, 60)
     assert program[:2] == b"MZ" and program[place:place + 4] == b"PE\0\0"
     machine, sections = struct.unpack_from("<HH", program, place + 4)
@@ -118,7 +118,7 @@ def test_the_program_is_a_pe_file_for_efi():
                                  elf_of(*[(0x1000000, b"x", 1)] * 9)])
 def test_a_kernel_that_is_none(elf):
     with pytest.raises(BenchError, match="unpacked kernel"):
-        bochs_kernel.read_elf(elf)
+        efi_linux.read_elf(elf)
 
 
 # --- screen and keys ------------------------------------------------------------------------------

@@ -50,7 +50,8 @@ def test_the_table_compares_with_the_first_column():
     assert lines[0].split() == ["exits", "xen", "kvm", "/", "xen"]
     assert lines[2].split() == ["cpuid", "5,000", "2,500", "0.50"]
     assert lines[3].split() == ["hpet", "-", "800"]
-    assert "xen: hpet: skipped: absent" in table.reasons({"xen": {"hpet": Figure(reason="skipped: absent")}})
+    absent = Figure(reason="skipped: absent")
+    assert table.reasons({"xen": {"hpet": absent, "pit": absent}}) == "xen: skipped: absent: hpet, pit\n"
 
 
 def test_json_holds_the_same():

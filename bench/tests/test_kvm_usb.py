@@ -132,7 +132,7 @@ def test_in_and_out(stage):
 
     stage.guest.wait_until("test -e /dev/snd/pcmC0D0p")
     stage.guest.run("cd /stick && ALSA_CONFIG_PATH=/stick/alsa.conf lib/ld-linux-x86-64.so.2 "
-                    "--library-path lib ./aplay -q -D usb tone.wav", 120)
+                    "--library-path /stick/lib ./aplay -q -D usb tone.wav", 120)
     seconds, frequency = heard(stage.machine.folder.path / "sound.wav")
     assert seconds > 0.3 and 700 < frequency < 1300, (seconds, frequency)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An EFI program that starts Linux from an unpacked kernel, for emulators so slow that unpacking a
-bzImage takes a minute: bochs_loader.c, with the ELF file's segments, the initrd and the options behind it.
+bzImage takes a minute: efi_linux.c, with the ELF file's segments, the initrd and the options behind it.
 """
 import functools
 import struct
@@ -13,7 +13,7 @@ from bench.files import tool
 HERE = Path(__file__).resolve().parent
 PAGE = 4096
 MAX_SEGMENTS = 8
-PLAN = 7 * 8 + MAX_SEGMENTS * 32  # struct plan in bochs_loader.c
+PLAN = 7 * 8 + MAX_SEGMENTS * 32  # struct plan in efi_linux.c
 LOAD = 1
 MACHINE_X86_64, EFI_APPLICATION = 0x8664, 10
 FLAGS = ["-std=gnu11", "-O2", "-m64", "-ffreestanding", "-fpie", "-fvisibility=hidden", "-nostdlib",
@@ -29,10 +29,10 @@ def make(elf, initrd, options):
 
 @functools.cache
 def loader_code():
-    """bochs_loader.c as machine code without a header, up to the plan."""
+    """efi_linux.c as machine code without a header, up to the plan."""
     with tempfile.TemporaryDirectory() as folder:
         elf, code = f"{folder}/loader.elf", f"{folder}/loader.bin"
-        tool(["gcc", *FLAGS, f"-Wl,-T,{HERE}/bochs_loader.lds", "-o", elf, str(HERE / "bochs_loader.c")],
+        tool(["gcc", *FLAGS, f"-Wl,-T,{HERE}/efi_linux.lds", "-o", elf, str(HERE / "efi_linux.c")],
              "build the kernel's loader", "gcc")
         tool(["objcopy", "-O", "binary", "-j", ".text", "-j", ".rodata", "-j", ".plan", elf, code],
              "build the kernel's loader", "binutils")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * An EFI program that starts an unpacked Linux kernel (an ELF file's segments) by the 64-bit boot
- * protocol: an emulated processor needs a minute to unpack a bzImage itself. bochs_kernel.py
+ * protocol: an emulated processor needs a minute to unpack a bzImage itself. efi_linux.py
  * puts segments, initrd and options behind this code and a plan of them at `plan`.
  */
 #include <stdint.h>
