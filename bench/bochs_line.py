@@ -3,9 +3,11 @@
 import os
 import termios
 import threading
+import time
 import tty
 
 from bench.agent import Agent
+from bench.errors import BenchError, BenchTimeout
 
 
 class Line:
@@ -58,8 +60,13 @@ class Line:
             os.close(self.detach())
 
 
+REPEATABLE = ("guest-exec-status", "guest-ping")
+PATIENCE = 20
+
+
 class LineAgent(Agent):
-    """qemu-ga on a serial line: questions asked before it listened would all be answered later."""
+    """qemu-ga on a serial line: questions asked before it listened would all be answered later, and while
+    the machine is busy (KVM starts a guest) it loses characters of what it is asked."""
 
     def __init__(self, line):
         super().__init__(line)
@@ -68,3 +75,17 @@ class LineAgent(Agent):
     def sync(self, timeout):
         self._line.forget()
         super().sync(timeout)
+
+    def call(self, name, timeout=60, **arguments):
+        """As Agent.call; a harmless question that arrived garbled or not at all is asked again."""
+        if name not in REPEATABLE:
+            return super().call(name, timeout, **arguments)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return super().call(name, min(timeout, PATIENCE), **arguments)
+            except BenchError as error:
+                garbled = isinstance(error, BenchTimeout) or "JSON parse error" in error.what
+                if not garbled or time.monotonic() > deadline:
+                    raise
+                self.wait(PATIENCE)

@@ -33,31 +33,30 @@ spiceport={spice}
 spicedisable_ticketing=1
 vga="qxl"
 videoram=128
-serial="pty"
 {firmware}
 """
 
 
 class XlGuest:
-    """A guest made by `create`. Its first console is read from xenconsoled's log.
+    """A guest made by `create`. Its console is read from `log`: xenconsoled's of the PV console, or the
+    file behind an emulated serial port.
 
     Timeouts are seconds of the machine's clock, which under icount is slower than ours: SLOWNESS times as
     many of our seconds are allowed.
     """
 
-    def __init__(self, machine, name, spice=0):
+    def __init__(self, machine, name, spice=0, log=""):
         self.machine, self.name, self.spice = machine, name, spice
+        self.log = log or f"{CONSOLES}/guest-{name}.log"
 
     def console(self):
         """All it said."""
-        log = f"{CONSOLES}/guest-{self.name}.log"
-        return self.machine.run(f"cat {log} 2>/dev/null || true").out
+        return self.machine.run(f"cat {self.log} 2>/dev/null || true").out
 
     def wait(self, pattern, timeout):
         """Waits until a line of its console matches (grep -E)."""
-        log = f"{CONSOLES}/guest-{self.name}.log"
         found = self.machine.run(["/usr/bin/timeout", str(timeout), "/bin/sh", "-c",
-                                  'until grep -aEq "$1" "$2"; do sleep 0.5; done', "sh", pattern, log],
+                                  'until grep -aEq "$1" "$2"; do sleep 0.5; done', "sh", pattern, self.log],
                                  timeout=SLOWNESS * timeout + 60, check=False)
         if found.status:
             last = "\n".join("    " + line for line in self.console().splitlines()[-12:])
@@ -108,12 +107,12 @@ class XlGuest:
         self.wait_gone(timeout)
 
 
-def create(machine, name, kind, more, memory=256, spice=0):
+def create(machine, name, kind, more, memory=256, spice=0, log=""):
     """A guest from the lines `more` of an xl configuration; kind 'pvh' or 'hvm'."""
     text = BASE.format(name=name, type=kind, memory=memory, more=more)
     machine.push(text.encode(), f"/run/xl-{name}.cfg")
     machine.run(f"xl create -q /run/xl-{name}.cfg", timeout=400)
-    return XlGuest(machine, name, spice)
+    return XlGuest(machine, name, spice, log)
 
 
 def create_tiny(machine, name, ip, disk="", options=""):
@@ -122,6 +121,11 @@ def create_tiny(machine, name, ip, disk="", options=""):
     return create(machine, name, "pvh", more + (f'disk=["{disk}"]\n' if disk else ""))
 
 
-def create_hvm(machine, name, spice, firmware, memory=640):
-    """An HVM guest with QXL and SPICE on loopback port `spice`; `firmware`: further lines."""
-    return create(machine, name, "hvm", HVM.format(spice=spice, firmware=firmware), memory, spice)
+def create_hvm(machine, name, spice, firmware, memory=640, serial=False):
+    """An HVM guest with QXL and SPICE on loopback port `spice`; `firmware`: further lines. With `serial` its
+    console is an emulated serial port, which can only be read."""
+    more, log = HVM.format(spice=spice, firmware=firmware), ""
+    if serial:
+        log = f"{CONSOLES}/serial-{name}.log"
+        more += f'serial="file:{log}"\n'
+    return create(machine, name, "hvm", more, memory, spice, log)

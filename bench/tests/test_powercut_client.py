@@ -20,7 +20,8 @@ from bench.tests.client_in_bench import NO_OSINFO, Client, wait_for
 HOME = "/data/home"
 SOURCE = f"{HOME}/source.img"
 STICK = "BENCH-STICK"
-# Each has a disk with the content of the source. `saver` runs, `saved` is saved, `back` and `purged` are deleted.
+# Each has a disk with the content of the source. At a cut `saver` runs, `saved` is saved, `back` and
+# `purged` are deleted.
 MACHINES = ("bystander", "deleted", "back", "purged", "changed", "saver", "saved")
 # Verbs by name: the words, and how to tell from the listed state that it is done, or not begun.
 VERBS = {

@@ -46,12 +46,12 @@ def test_guests_with_disk_network_and_screen(xen):
     """PVH and HVM (SeaBIOS) side by side: blkback, bridged netback, QXL and SPICE, a clean end."""
     disk = small_disk(xen, "d1", "it-is-there")
     pvh = xl.create_tiny(xen, "pvh", "10.77.0.2", disk)
-    pvh.wait("TINY-GUEST-READY", 60)
     hvm = xl.create_hvm(xen, "hvm", 5901, f'kernel="{xl.TINY}/vmlinuz"\nramdisk="{xl.TINY}/initrd.img"\n'
-                        'cmdline="console=ttyS0 console=tty0 mitigations=off bench.ip=10.77.0.3/24"\n')
+                        'cmdline="console=tty0 console=hvc0 mitigations=off bench.ip=10.77.0.3/24"\n')
+    pvh.wait("TINY-GUEST-READY", 60)
     # The disk holds what the control domain wrote, and takes what the guest writes.
-    assert "it-is-there" in pvh.run("mount -t ext4 /dev/xvda /mnt && cat /mnt/hello && "
-                                    "echo written-inside > /mnt/back && umount /mnt && sync")
+    assert "it-is-there" in pvh.run("mkdir -p /d && mount -t ext4 /dev/xvda /d && cat /d/hello && "
+                                    "echo written-inside > /d/back && umount /d && sync")
     hvm.wait("TINY-GUEST-READY", 120)
     assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.1")
     assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.3")
@@ -64,10 +64,22 @@ def test_guests_with_disk_network_and_screen(xen):
     assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
 
 
+def test_ovmf_boots_a_guest(xen):
+    """HVM with OVMF, from a disk with an EFI partition that QEMU serves."""
+    xen.run("cp /usr/local/share/bulkhead/efi-guest.qcow2 /run/efi.qcow2")
+    guest = xl.create_hvm(xen, "efi", 5903, 'bios="ovmf"\ndisk=["format=qcow2,vdev=hda,access=rw,'
+                          'target=/run/efi.qcow2"]\n', memory=400, serial=True)
+    guest.wait("TINY-GUEST-READY", 200)
+    guest.shutdown()
+
+
 def test_a_desktop_over_spice(xen):
-    """HVM with OVMF from the demo desktop's disk: its panel is seen over SPICE, then it shuts down."""
-    guest = xl.create_hvm(xen, "desktop", 5902, 'bios="ovmf"\ndisk=["phy:/dev/disk/by-id/virtio-disk0,xvda,w"]\n',
-                          memory=1000)
+    """The demo desktop as an HVM guest: its panel is seen over SPICE, then it shuts down."""
+    disk = "/dev/disk/by-id/virtio-disk0"
+    options = xen.run(f"mount -o ro {disk}-part1 /mnt && cp /mnt/bulkhead/vmlinuz /mnt/bulkhead/initrd /run/ && "
+                      "sed -n 's/^options //p' /mnt/loader/entries/*.conf && umount /mnt").out.strip()
+    guest = xl.create_hvm(xen, "desktop", 5902, f'disk=["phy:{disk},xvda,w"]\nkernel="/run/vmlinuz"\n'
+                          f'ramdisk="/run/initrd"\ncmdline="{options}"\n', memory=900, serial=True)
     guest.wait("BULKHEAD-DEMO-READY", 200)
     picture = guest.screenshot()
     assert picture.share(BACKGROUND) > 0.4 and picture.share(PANEL) > 0.02
