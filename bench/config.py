@@ -35,7 +35,9 @@ def parse_size(text):
 
 @dataclass(frozen=True)
 class Config:
-    """`mem` is in MiB, `smp` the number of processors; 0 is a sensible one. `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
+    """`mem` is in MiB, `smp` the number of processors; 0 is a sensible one.
+
+    `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
     saved in a snapshot), none without a hypervisor. `disks` are names of cached images attached as
     further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
     cut's sense: what the machine did not flush is lost (see powercut.py)."""

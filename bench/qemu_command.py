@@ -137,7 +137,10 @@ def disk_device(config, kind, name, slot):
         return device("ide-hd", bus="ide.0", **common)
     if kind == "nvme":
         return device("nvme", serial=name, addr=f"{slot:x}", **common)
-    return device("virtio-blk-pci", addr=f"{slot:x}", serial=name, **behind_iommu(config), **common)
+    # blklogwrites adds to each request, and merged ones would become longer than the host takes.
+    merging = {"request-merging": False} if name == "data" else {}
+    return device("virtio-blk-pci", addr=f"{slot:x}", serial=name, **merging, **behind_iommu(config),
+                  **common)
 
 
 def _console(config, parts):

@@ -175,7 +175,8 @@ char *bh_libvirt_save_path(virConnectPtr conn, const char *domain_name);
 /* Looks whether libvirt could read the saved memory; it would silently throw a damaged file away
  * and start afresh. FALSE with BH_ERROR_INVALID. */
 gboolean bh_libvirt_check_saved(virDomainPtr domain, GError **error);
-void bh_libvirt_save_sync(virDomainPtr domain);  /* the saved memory outlives a power cut */
+void bh_libvirt_save_sync(
+    virDomainPtr domain); /* what is saved, or is not any more, outlives a power cut */
 void bh_libvirt_sync_config(virConnectPtr conn); /* the definitions do */
 /* By its address: a user's session; this computer (so that its files are ours to look at). */
 gboolean bh_libvirt_is_session(virConnectPtr conn);

@@ -93,8 +93,13 @@ static gboolean run_start(BhWork *work, GError **error)
         if (!fit_accelerator(work, error))
             return FALSE;
     }
-    if (virDomainCreate(work->domain) == 0)
+    if (virDomainCreate(work->domain) == 0) {
+        /* libvirt removed it; were it back after a power cut, its memory would meet a newer disk.
+         */
+        if (saved)
+            bh_libvirt_save_sync(work->domain);
         return TRUE;
+    }
     bh_libvirt_set_error(error, saved ? _("The saved machine could not be resumed.")
                                       : _("The machine could not be started."));
     if (saved)
@@ -243,8 +248,11 @@ static gboolean run_resume(BhWork *work, GError **error)
 
 static gboolean run_discard(BhWork *work, GError **error)
 {
-    return check(virDomainManagedSaveRemove(work->domain, 0), error,
-                 _("The saved state could not be discarded."));
+    int result = virDomainManagedSaveRemove(work->domain, 0);
+
+    if (result == 0)
+        bh_libvirt_save_sync(work->domain);
+    return check(result, error, _("The saved state could not be discarded."));
 }
 
 static const struct {
