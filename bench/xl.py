@@ -24,8 +24,8 @@ ramdisk="{tiny}/initrd.img"
 cmdline="console=hvc0 mitigations=off bench.ip={ip}/24 {options}"
 vif=["bridge=xenbr0"]
 """
-HVM = """vif=["bridge=xenbr0,model=e1000"]
-vnc=0
+NETWORK = 'vif=["bridge=xenbr0,model=e1000"]\n'
+HVM = """vnc=0
 sdl=0
 spice=1
 spicehost="127.0.0.1"

@@ -25,6 +25,7 @@ def test_a_board_comes_up(bench, board):
     assert machine.screenshot().stat().st_size > 100
 
 
+@pytest.mark.slow
 def test_xen_by_efi(bench):
     """As on a real computer: OVMF starts Xen's EFI program from the ESP, in real time."""
     machine = bench.boot(Config(hypervisor="xen", boot="efi", mem=3072, iommu="amd", stage=False,

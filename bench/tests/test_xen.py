@@ -46,7 +46,7 @@ def test_guests_with_disk_network_and_screen(xen):
     """PVH and HVM (SeaBIOS) side by side: blkback, bridged netback, QXL and SPICE, a clean end."""
     disk = small_disk(xen, "d1", "it-is-there")
     pvh = xl.create_tiny(xen, "pvh", "10.77.0.2", disk)
-    hvm = xl.create_hvm(xen, "hvm", 5901, f'kernel="{xl.TINY}/vmlinuz"\nramdisk="{xl.TINY}/initrd.img"\n'
+    hvm = xl.create_hvm(xen, "hvm", 5901, xl.NETWORK + f'kernel="{xl.TINY}/vmlinuz"\nramdisk="{xl.TINY}/initrd.img"\n'
                         'cmdline="console=tty0 console=hvc0 mitigations=off bench.ip=10.77.0.3/24"\n')
     pvh.wait("TINY-GUEST-READY", 60)
     # The disk holds what the control domain wrote, and takes what the guest writes.
@@ -64,12 +64,13 @@ def test_guests_with_disk_network_and_screen(xen):
     assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
 
 
+@pytest.mark.slow
 def test_ovmf_boots_a_guest(xen):
     """HVM with OVMF, from a disk with an EFI partition that QEMU serves."""
     xen.run("cp /usr/local/share/bulkhead/efi-guest.qcow2 /run/efi.qcow2")
     guest = xl.create_hvm(xen, "efi", 5903, 'bios="ovmf"\ndisk=["format=qcow2,vdev=hda,access=rw,'
                           'target=/run/efi.qcow2"]\n', memory=400, serial=True)
-    guest.wait("TINY-GUEST-READY", 200)
+    guest.wait("TINY-GUEST-READY", 400)
     guest.shutdown()
 
 
