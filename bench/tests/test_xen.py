@@ -74,6 +74,7 @@ def test_ovmf_boots_a_guest(xen):
     guest.shutdown()
 
 
+@pytest.mark.slow
 def test_a_desktop_over_spice(xen):
     """The demo desktop as an HVM guest: its panel is seen over SPICE, then it shuts down."""
     disk = "/dev/disk/by-id/virtio-disk0"
@@ -81,7 +82,7 @@ def test_a_desktop_over_spice(xen):
                       "sed -n 's/^options //p' /mnt/loader/entries/*.conf && umount /mnt").out.strip()
     guest = xl.create_hvm(xen, "desktop", 5902, f'disk=["phy:{disk},xvda,w"]\nkernel="/run/vmlinuz"\n'
                           f'ramdisk="/run/initrd"\ncmdline="{options}"\n', memory=900, serial=True)
-    guest.wait("BULKHEAD-DEMO-READY", 200)
+    guest.wait("BULKHEAD-DEMO-READY", 600)
     picture = guest.screenshot()
     assert picture.share(BACKGROUND) > 0.4 and picture.share(PANEL) > 0.02
     guest.shutdown(240)
