@@ -147,11 +147,6 @@ class BochsMachine(Machine):
 
     # --- the button and the plug ----------------------------------------------------------------
 
-    def reset(self):
-        """Presses the reset button."""
-        self._screen.command("r")
-        self.folder.event("reset")
-
     def power_cut(self):
         """Pulls the plug. The disks stay in the run folder and can be booted again (boot.again)."""
         self.folder.keep_disks = True
@@ -167,6 +162,9 @@ class BochsMachine(Machine):
                                self.last_words()) from error
 
     # --- what Bochs lacks -----------------------------------------------------------------------
+
+    def reset(self):
+        self.cannot("press reset")
 
     def plug(self, kind, id=None, port=None, **options):
         self.cannot(f"plug a {kind}: its devices are fixed at power-on")

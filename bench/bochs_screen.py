@@ -71,10 +71,6 @@ class Screen:
             raise BenchError("The Intel bench has no key F7.", "Bochs takes it for itself.")
         self._key("40", "+".join(names))
 
-    def command(self, key):
-        """One of Bochs's own commands: 'r' resets the machine."""
-        self._key("200", COMMAND_KEY, key)
-
     def _key(self, delay, *chords):
         """Keys go where the pointer is, since no window manager gives the focus to anyone."""
         place = str(BORDER + ABOVE + 10)

@@ -16,7 +16,7 @@ def test_a_board_comes_up(bench, board):
     machine = bench.boot(config, config.disk)
     root = machine.run("findmnt -no SOURCE / && cat /sys/block/*/device/model 2>/dev/null; lspci").out
     assert {"nvme": "/dev/nvme0n1", "virtio": "/dev/vda"}[config.disk] in root
-    assert {"e1000e": "82574L", "virtio": "Virtio network"}[config.nic] in root
+    assert {"e1000e": "82574L", "virtio": "Virtio 1.0 network"}[config.nic] in root
     # The bench's DHCP server answers, and nothing behind it.
     machine.run("for i in $(seq 300); do ip -4 addr | grep -q 'inet 10.0.2.' && exit 0; sleep 0.1; done; exit 1")
     assert machine.run("timeout 2 bash -c '</dev/tcp/10.0.2.2/22'", check=False).status != 0

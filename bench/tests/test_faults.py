@@ -26,7 +26,7 @@ def mine(runs):
             words = path.read_bytes()
         except OSError:
             continue
-        if words.startswith(b"qemu-system") and str(runs).encode() in words:
+        if b"qemu-system" in words.split(b"\0")[0] and str(runs).encode() in words:
             found.append(int(path.parent.name))
     return found
 
@@ -109,11 +109,14 @@ def test_a_machine_that_dies_under_a_command(bench):
 def test_a_killed_bench_leaves_nothing(bench, runs, how):
     owner = subprocess.Popen([sys.executable, BENCH, "boot", "--no-stage", "--no-wait", "--name", "victim"],
                              stdout=subprocess.PIPE, text=True)
-    assert "victim is on" in owner.stdout.readline()
-    emulators = mine(runs)
-    assert len(emulators) == 1
-    owner.send_signal(how)
-    owner.wait(30)
+    try:
+        assert "victim is on" in owner.stdout.readline()
+        emulators = mine(runs)
+        assert len(emulators) == 1
+        owner.send_signal(how)
+        owner.wait(30)
+    finally:
+        owner.kill()
     assert gone(emulators[0])
     assert control.running() == []
     summaries = list(runs.glob("*/summary.json"))

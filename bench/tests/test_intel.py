@@ -83,6 +83,7 @@ def test_the_clients_probe_chooses_kvm(machine):
 
 @pytest.mark.parametrize("what, act", [
     ("plug a storage", lambda machine: machine.plug("storage")),
+    ("press reset", lambda machine: machine.reset()),
     ("send an NMI", lambda machine: machine.nmi()),
     ("change CDs", lambda machine: machine.eject_cd()),
     ("inject disk errors", lambda machine: machine.fail_disk()),
@@ -91,13 +92,6 @@ def test_what_bochs_cannot_do_is_said(machine, what, act):
     with pytest.raises(BenchError, match=f"cannot {what}") as error:
         act(machine)
     assert "Bochs" in error.value.why
-
-
-def test_reset(machine):
-    """The last one: the machine is left in its firmware."""
-    mark = machine.consoles["main"].mark()
-    machine.reset()
-    machine.wait("BdsDxe: starting Boot", BOOT_LIMIT, since=mark)
 
 
 # --- faults ---------------------------------------------------------------------------------------
