@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import BenchError, BenchTimeout
+from bench.errors import BenchClosed, BenchError, BenchTimeout
 
 CHUNK = 192 << 10
 LINE_LIMIT = 64 << 20
@@ -148,7 +148,7 @@ class Agent:
                 if not select.select([], [self._sock], [], 60)[1]:
                     raise BenchTimeout("The machine's agent does not read what is sent to it.")
             except OSError as error:
-                raise BenchError("The connection to the machine's agent is closed.", str(error))
+                raise BenchClosed("The connection to the machine's agent is closed.", str(error))
 
     def _receive(self, deadline, name):
         """The next line, without its end."""
@@ -161,7 +161,7 @@ class Agent:
             except ConnectionError:
                 data = b""
             if not data:
-                raise BenchError("The connection to the machine's agent is closed.")
+                raise BenchClosed("The connection to the machine's agent is closed.")
             self._buffer += data
             if len(self._buffer) > LINE_LIMIT:
                 raise BenchError("The machine's agent sent an endless line.")

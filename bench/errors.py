@@ -15,3 +15,7 @@ class BenchError(Exception):
 
 class BenchTimeout(BenchError):
     """Something did not happen within its bound."""
+
+
+class BenchClosed(BenchError):
+    """The other end of a connection is gone: the machine ended."""

@@ -3,7 +3,7 @@
 import re
 import threading
 
-from bench.errors import BenchError
+from bench.errors import BenchClosed, BenchError
 from bench.quirks import emulator_fault
 
 # What the emulator says of every machine.
@@ -53,7 +53,7 @@ class Machine:
                 result = self.agent.run(command, input, timeout, check)
             except BenchError as error:
                 self.folder.event(f"run {command!r} FAILED: {error.what}")
-                if not self.alive():
+                if isinstance(error, BenchClosed) or not self.alive():
                     raise BenchError("The machine ended while a command ran in it.",
                                      self.last_words(), f"Its run folder: {self.folder.path}") from error
                 raise
