@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from bench import boot, control, runfolder, snapshot
@@ -190,9 +191,8 @@ def _add_driving(verbs):
     command = _verb(verbs, "plug", _plug, "plug a device: storage, keyboard, mouse, tablet, audio, serial, "
                     "hub, net, disk or pci")
     command.add_argument("kind")
-    command.add_argument("--id")
-    command.add_argument("--port", help="a USB port such as 3 or 3.1, or a PCI slot")
-    command.add_argument("options", nargs="*", metavar="KEY=VALUE", help="such as size=64 or image=FILE")
+    command.add_argument("options", nargs="*", metavar="KEY=VALUE",
+                         help="id=NAME, port=3 (USB, 3.1 behind a hub; or a PCI slot), size=64, image=FILE, ...")
     command = _verb(verbs, "unplug", lambda o: _ask(o, "unplug", id=o.id), "pull a device out")
     command.add_argument("id")
     command = _verb(verbs, "cd", _cd, "put an image into the CD drive, or take it out")
@@ -228,15 +228,24 @@ def _add_driving(verbs):
                     "'bench resume'; it runs on")
     command.add_argument("name")
     for name, help in (("reset", "press reset"), ("power-button", "press the power button"),
-                       ("power-cut", "pull the plug"), ("nmi", "send a non-maskable interrupt"),
-                       ("off", "end the machine")):
+                       ("power-cut", "pull the plug"), ("nmi", "send a non-maskable interrupt")):
         _verb(verbs, name, lambda o, name=name: _ask(o, name), help)
+    _verb(verbs, "off", _off, "end the machine")
 
 
 def _ask(options, verb, **arguments):
     answer = control.ask(control.choose(options.machine), verb, **arguments)
     if answer is not None:
         print(answer)
+
+
+def _off(options):
+    name = control.choose(options.machine)
+    control.ask(name, "off")
+    # Its process goes a moment later; then the name is free.
+    deadline = time.monotonic() + 30
+    while name in control.running() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def _run(options):
@@ -263,7 +272,8 @@ def _plug(options):
     pairs = dict(option.partition("=")[::2] for option in options.options)
     if "image" in pairs:
         pairs["image"] = str(Path(pairs["image"]).resolve())
-    _ask(options, "plug", kind=options.kind, id=options.id, port=options.port, options=pairs)
+    _ask(options, "plug", kind=options.kind, id=pairs.pop("id", None), port=pairs.pop("port", None),
+         options=pairs)
 
 
 def _cd(options):
