@@ -233,7 +233,7 @@ def _add_driving(verbs):
     _verb(verbs, "off", _off, "end the machine")
 
 
-def _ask(options, verb, **arguments):
+def _ask(options, verb, /, **arguments):
     answer = control.ask(control.choose(options.machine), verb, **arguments)
     if answer is not None:
         print(answer)
@@ -243,7 +243,7 @@ def _off(options):
     name = control.choose(options.machine)
     control.ask(name, "off")
     # Its process goes a moment later; then the name is free.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 3
     while name in control.running() and time.monotonic() < deadline:
         time.sleep(0.05)
 
