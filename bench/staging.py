@@ -19,7 +19,8 @@ EXTRA = {"lib/bulkhead/measure.elf": "bench/guest/measure.elf",
 GUESTS = {"share/bulkhead/tiny/vmlinux": ("tiny-guest", "vmlinux"),
           "share/bulkhead/tiny/vmlinuz": ("tiny-guest", "vmlinuz"),
           "share/bulkhead/tiny/initrd.img": ("tiny-guest", "initrd.img"),
-          "share/bulkhead/efi-guest.qcow2": ("efi-guest", "disk.qcow2")}
+          "share/bulkhead/efi-guest.qcow2": ("efi-guest", "disk.qcow2"),
+          "share/bulkhead/bios-boot.img": ("bios-boot", "boot.img")}
 
 
 def build_folder():

@@ -3,7 +3,7 @@
 modified.
 
 `get(name)` is the way in; docs of each image are in its builder (control_domain, tiny_guest,
-efi_guest).
+efi_guest, bios_boot).
 """
 from bench.images import cache, esp, stage
 from bench.images.cache import Image, get

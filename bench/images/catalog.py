@@ -21,6 +21,7 @@ BUILDERS = {
     "control-domain-desktop": "control_domain",
     "tiny-guest": "tiny_guest",
     "efi-guest": "efi_guest",
+    "bios-boot": "bios_boot",
 }
 # What every image passes through.
 SHARED_FILES = ("worker.py", "debian.py", "filesystem.py", "initramfs.py", "kernel.py")
