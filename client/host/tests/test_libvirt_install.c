@@ -184,6 +184,12 @@ static void test_accelerator(void)
 
     AWAIT_LONG(bh_host_get_accelerator(host) != NULL);
     gboolean tcg = g_str_equal(bh_host_get_accelerator(host), "tcg");
+    if (tcg && access("/dev/kvm", R_OK | W_OK)) {
+        g_test_skip("libvirt takes no definition for KVM where /dev/kvm cannot be opened");
+        remove_for_good(machine);
+        close_host(host);
+        return;
+    }
     g_assert_cmpstr(bh_machine_get_accelerator(machine), ==, bh_host_get_accelerator(host));
     g_autofree char *xml = virsh("dumpxml --inactive Switch");
     g_auto(GStrv) parts = g_strsplit(xml, tcg ? "type='qemu'" : "type='kvm'", 2);

@@ -218,7 +218,7 @@ def small_disk(folder, size):
     """A prefix that runs the app with folder on a file system of this size, as the same user."""
     folder.mkdir(parents=True)
     script = (f'mount -t tmpfs -o size={size},mode=700 tmpfs "{folder}" && '
-              'exec unshare --user --map-user=1000 --map-group=1000 -- "$@"')
+              f'exec unshare --user --map-user={os.getuid()} --map-group={os.getgid()} -- "$@"')
     return ("unshare", "--user", "--map-root-user", "--mount", "--", "sh", "-c", script, "sh")
 
 
