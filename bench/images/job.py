@@ -29,7 +29,6 @@ NEED_MIB = 4096
 
 def environment():
     env = dict(os.environ, LC_ALL="C", PYTHONPATH=str(catalog.TREE), PYTHONDONTWRITEBYTECODE="1")
-    env["PATH"] = f"{env.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     return env
 
 

@@ -92,7 +92,7 @@ def _make_image(what, local, image):
 
 
 def _run(what, *command, text_input=""):
-    env = dict(os.environ, LC_ALL="C", PATH=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    env = dict(os.environ, LC_ALL="C")
     env.pop("DESTDIR", None)
     done = subprocess.run([str(word) for word in command], input=text_input,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -64,7 +64,7 @@ def test_a_full_disk(bench, tmp_path):
             '--no-stage --name full')
     wrapper = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
     done = subprocess.run([*wrapper, "sh", "-c", line], capture_output=True, text=True, timeout=120,
-                          env=dict(os.environ, BULKHEAD_BENCH_RUNS=str(place)))
+                          env=dict(os.environ, BULKHEAD_BENCH_RUNS=str(place), XDG_RUNTIME_DIR=str(tmp_path)))
     assert done.returncode == 1
     assert "No space left" in done.stderr and "Traceback" not in done.stderr
 
