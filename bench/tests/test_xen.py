@@ -80,7 +80,7 @@ def test_ovmf_boots_a_guest(xen):
 def bios_boot(machine, disk):
     """A disk from which a BIOS starts the demo desktop on `disk` (in the guest: /dev/xvdf)."""
     machine.run(f"""set -e
-cp /usr/local/share/bulkhead/bios-boot.img /run/boot.img
+install -m 600 /usr/local/share/bulkhead/bios-boot.img /run/boot.img
 mkdir -p /run/esp /run/boot
 mount -o ro {disk}-part1 /run/esp
 mount -o loop /run/boot.img /run/boot
