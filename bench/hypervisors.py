@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bench import efi_linux
+from bench import efi_linux, staging
 from bench.errors import BenchError
 
 ROOT = "root=LABEL=control-domain rw mitigations=off"
@@ -76,9 +76,14 @@ def direct(config, image):
 
 
 def _bulkhead(config, image):
-    build = Path(os.environ.get("BULKHEAD_BUILD", "build"))
-    loader = build / "efi/bulkhead.efi"
+    loader = staging.build_folder() / "efi/bulkhead.efi"
     if not loader.exists():
         raise BenchError("Bulkhead's hypervisor is not built.", f"There is no {loader}.",
-                         "Build it, name the build folder in BULKHEAD_BUILD, or give any loader with --loader.")
-    return {LOADER_PLACE: loader, **_kernel_and_initrd(image)}
+                         f"Build it:  ninja -C {loader.parent.parent}\n(or give any loader with --loader).")
+    lines = ["[control]", "kernel = vmlinux", "initrd = initrd.img", f"options = {kernel_options(config)}",
+             f"dom0_mem = {control_domain_memory(config)}M", "console = com1"]
+    if config.hypervisor_options:
+        lines.append(f"hypervisor = {config.hypervisor_options}")
+    folder = "EFI/BOOT/"
+    return {LOADER_PLACE: loader, folder + "bulkhead.conf": "\n".join([*lines, ""]).encode(),
+            folder + "vmlinux": image.folder / "vmlinux", folder + "initrd.img": image.folder / "initrd.img"}

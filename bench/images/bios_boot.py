@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """boot.img: a FAT disk with SYSLINUX, for guests whose firmware is a BIOS. Whoever uses a copy puts
-kernel, initrd and syslinux.cfg on it. (The way around it, -kernel, takes 1,500 instructions per byte
+kernel, initrd and syslinux.cfg on it. (The way around it, -kernel, takes 1,500 instructions a byte
 under Xen: each byte is read from a port.)"""
 NEEDS = ()
 KIB = 128 << 10

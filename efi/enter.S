@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The last instructions of the loader: enter(struct enter *), called by Windows' ABI (argument in RCX); and the
+ * hypervisor's ELF file, which the build passes as HV_ELF. This code lies in memory that both the firmware's page
+ * tables and ours map one to one, so execution goes on across the change of CR3.
+ */
+    .text
+    .globl enter
+enter:
+    cli
+    cld
+    mov     16(%rcx), %rsi          /* entry */
+    mov     24(%rcx), %rdi          /* bootinfo */
+    mov     8(%rcx), %rdx           /* end of the stack */
+    mov     0(%rcx), %rax
+    mov     %rax, %cr3
+    /* A known state: PAE alone, so no global pages, PCIDs or CET; caches, write protection, native FPU errors. */
+    mov     $0x20, %eax
+    mov     %rax, %cr4
+    mov     $0x80010033, %eax
+    mov     %rax, %cr0
+    mov     %rdx, %rsp
+    lgdt    gdt_pointer(%rip)
+    mov     $0x10, %eax
+    mov     %eax, %ds
+    mov     %eax, %es
+    mov     %eax, %ss
+    xor     %eax, %eax
+    mov     %eax, %fs
+    mov     %eax, %gs
+    lldt    %ax
+    pushq   $0x08
+    lea     1f(%rip), %rax
+    push    %rax
+    lretq
+1:  xor     %ebp, %ebp
+    push    %rbp                    /* a return address of 0: the end of any backtrace, and the ABI's alignment */
+    jmp     *%rsi
+
+    .section .rdata, "dr"
+    .balign 8
+gdt:
+    .quad   0
+    .quad   0x00af9b000000ffff      /* 64-bit code */
+    .quad   0x00cf93000000ffff      /* data */
+gdt_pointer:
+    .word   gdt_pointer - gdt - 1
+    .quad   gdt
+
+    .section .hv, "dr"
+    .balign 4096
+    .incbin HV_ELF

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Files of the partition the loader came from. Read in pieces: a progress dot each, Esc cancels, and no firmware is
+ * asked for hundreds of MiB at once.
+ */
+#include "loader.h"
+
+#define PIECE MIB(8)
+
+static const struct efi_guid file_system_guid = EFI_FILE_SYSTEM;
+
+/* The loader's own path, from the file nodes of its device path; its folder, with a \ at the end, stays. */
+static void own_folder(char *to, size_t room)
+{
+    const uint8_t *node = (const uint8_t *)fw_loaded->file;
+    size_t used = 0, folder = 0;
+
+    to[used++] = '\\';
+    while (node && node[0] != EFI_PATH_END) {
+        uint16_t length = (uint16_t)(node[2] | node[3] << 8);
+
+        if (length < sizeof(struct efi_device_path))
+            break;
+        if (node[0] == EFI_PATH_MEDIA && node[1] == EFI_PATH_FILE && used > 1)
+            to[used++] = '\\';
+        for (unsigned int i = 4; node[0] == EFI_PATH_MEDIA && node[1] == EFI_PATH_FILE && i + 1 < length; i += 2) {
+            efi_char c = (efi_char)(node[i] | node[i + 1] << 8);
+
+            if (!c || used + 2 >= room)
+                break;
+            if (c != '\\' || to[used - 1] != '\\')
+                to[used++] = c < 128 ? (char)c : '?';
+        }
+        node += length;
+    }
+    for (size_t i = 0; i < used; i++)
+        if (to[i] == '\\')
+            folder = i + 1;
+    to[folder] = 0;
+}
+
+void file_path(const char *path, char *to, size_t room)
+{
+    char folder[CONFIG_PATH];
+
+    own_folder(folder, sizeof(folder));
+    text_format(to, room, "%s%s", *path == '/' || *path == '\\' ? "" : folder, path);
+    for (; *to; to++)
+        if (*to == '/')
+            *to = '\\';
+}
+
+static efi_status open_file(const char *path, struct efi_file **file)
+{
+    static efi_char name[2 * CONFIG_PATH];
+    struct efi_file_system *system;
+    struct efi_file *root;
+    efi_status status;
+    size_t i = 0;
+
+    do
+        name[i] = (uint8_t)path[i];
+    while (path[i++]);
+    status = boot_services->handle_protocol(fw_loaded->device, &file_system_guid, (void **)&system);
+    if (status != EFI_SUCCESS)
+        return status;
+    status = system->open_volume(system, &root);
+    if (status != EFI_SUCCESS)
+        return status;
+    status = root->open(root, file, name, EFI_FILE_READ, 0);
+    root->close(root);
+    return status;
+}
+
+static efi_status file_size(struct efi_file *file, uint64_t *size)
+{
+    efi_status status = file->set_position(file, EFI_FILE_END);
+
+    if (status == EFI_SUCCESS)
+        status = file->get_position(file, size);
+    return status == EFI_SUCCESS ? file->set_position(file, 0) : status;
+}
+
+static void read_pieces(struct efi_file *file, uint8_t *to, uint64_t size, const char *path)
+{
+    efi_status status = EFI_SUCCESS;
+    struct efi_key key;
+    uint64_t done = 0;
+
+    while (done < size) {
+        uint64_t piece = size - done < PIECE ? size - done : PIECE;
+
+        status = file->read(file, &piece, to + done);
+        if (status != EFI_SUCCESS || piece == 0)
+            break;
+        done += piece;
+        print(".");
+        if (console_key(&key) && key.scan == EFI_SCAN_ESC)
+            break;
+    }
+    file->close(file);
+    print("\n");
+    if (done == size)
+        return;
+    if (status == EFI_SUCCESS && done)
+        fail(EFI_LOAD_ERROR, "Esc was pressed, or the file became shorter.", "Start again.",
+             "Reading %s was cancelled.", path);
+    fail(status, status_text(status), "Check the disk (fsck.vfat), then run bulkhead-install again.",
+         "The file %s cannot be read.", path);
+}
+
+struct boot_module file_read(const char *name, uint64_t max, const char *remedy)
+{
+    struct boot_module m = {0};
+    char path[2 * CONFIG_PATH];
+    struct efi_file *file;
+    efi_status status;
+
+    file_path(name, path, sizeof(path));
+    status = open_file(path, &file);
+    if (status != EFI_SUCCESS)
+        fail(status,
+             status == EFI_NOT_FOUND ? "The file is not on the partition this loader was started from."
+                                     : status_text(status),
+             remedy, "The file %s cannot be opened.", path);
+    status = file_size(file, &m.size);
+    if (status != EFI_SUCCESS || m.size == 0 || m.size > max) {
+        file->close(file);
+        fail(EFI_LOAD_ERROR,
+             status != EFI_SUCCESS ? "It is not a file."
+             : m.size              ? "It is too large."
+                                   : "It is empty.",
+             remedy, "The file %s cannot be used.", path);
+    }
+    print("Reading %s (%llu KiB) ", path, (unsigned long long)(m.size + 1023) >> 10);
+    m.start = (uint64_t)pages_get(m.size, 4096, IDENTITY_MAX, path);
+    read_pieces(file, (uint8_t *)m.start, m.size, path);
+    return m;
+}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""bulkhead-install on a running Debian with a real FAT file system and the firmware's own variables: after a reset the
+firmware starts the loader by the boot entry that was added; after removing it, what was started before."""
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from bench.config import Config
+
+pytestmark = pytest.mark.machine
+HERE = Path(__file__).resolve().parent
+ESP = "/run/esp"
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk with a GPT and an unformatted ESP on it."""
+    path = tmp_path / "disk.img"
+    with open(path, "wb") as file:
+        file.truncate(400 << 20)
+    subprocess.run(["sfdisk", "-q", path], input=b"label: gpt\ntype=uefi\n", check=True,
+                   env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})
+    return path
+
+
+def push_program(machine, name):
+    """A program of this computer, with the libraries the machine lacks."""
+    path = shutil.which(name, path="/usr/sbin:/usr/bin:/bin") or shutil.which(name)
+    if not path:
+        pytest.skip(f"{name} is not installed here")
+    machine.push(path, f"/usr/local/bin/{name}", 0o755)
+    for library in re.findall(r"=> (/\S*libefi\S*)", subprocess.run(["ldd", path], capture_output=True, text=True).stdout):
+        machine.push(library, f"/usr/local/lib/{Path(library).name}")
+    machine.run("ldconfig")
+
+
+def prepare(machine, loader, image):
+    version = machine.run("uname -r").out.strip()
+    push_program(machine, "efibootmgr")
+    machine.push(HERE.parent / "bulkhead-install", "/usr/local/sbin/bulkhead-install", 0o755)
+    machine.push(loader, "/root/bulkhead.efi")
+    machine.run("mkdir -p /boot")
+    for name, local in ((f"vmlinuz-{version}", "vmlinuz"), (f"initrd.img-{version}", "initrd.img")):
+        if machine.run(f"test -e /boot/{name}", check=False).status:
+            machine.push(image / local, f"/boot/{name}")
+    partition = machine.run("lsblk -rno NAME,PARTTYPE | awk '/c12a7328/ {print \"/dev/\" $1}'").out.strip()
+    machine.run(f"mkfs.vfat -F 32 {partition} && mkdir -p {ESP} && mount -o umask=0077 {partition} {ESP}")
+    return version
+
+
+def test_boot_entry(bench, loader, image, disk):
+    machine = bench.boot(Config(boot="efi", disks=(str(disk),), stage=False), "install")
+    version = prepare(machine, loader, image)
+    before = machine.run("efibootmgr | grep -v '^Timeout'").out
+    install = f"bulkhead-install --esp {ESP} --loader /root/bulkhead.efi"
+    assert "Bulkhead is installed." in machine.run(f"{install} install", timeout=300).out
+    assert "Bulkhead is up to date." in machine.run("bulkhead-install update", timeout=300).out
+    assert machine.run("bulkhead-install status").status == 0
+    assert set(machine.run(f"ls {ESP}/EFI/bulkhead").out.split()) == {
+        "bulkhead.conf", "bulkhead.efi", f"initrd-{version}", f"vmlinux-{version}"}
+    added = machine.run("efibootmgr -v").out
+    number = re.search(r"Boot(\w{4})\* Bulkhead\tHD\(1,GPT", added)[1]
+    assert re.search(rf"BootOrder: {number}", added)
+    machine.run(f"bulkhead-install remove && rmdir {ESP}/EFI")
+    assert machine.run("efibootmgr | grep -v '^Timeout'").out == before
+    machine.run(f"{install} install && umount {ESP} && sync", timeout=300)
+    mark = machine.consoles["main"].mark()
+    machine.reset()
+    machine.wait("stub: all is well", 120, since=mark)

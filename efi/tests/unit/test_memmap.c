@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory map: order, overlaps, joining, rounding, hostile descriptors; against a page-by-page model. */
+/* sources: memmap.c text.c */
+#include "../../memmap.h"
+#include "../check.h"
+
+#define MAX 64
+#define STEP (sizeof(struct efi_memory_descriptor) + 8) /* firmware's are longer than the specification's */
+#define WORLD 128
+
+static uint8_t raw[MAX * STEP];
+static unsigned int count;
+static struct boot_range ranges[2 * MAX + 1];
+
+static void add(uint32_t type, uint64_t start, uint64_t pages, uint64_t attributes)
+{
+    struct efi_memory_descriptor d = {.type = type, .physical_start = start, .pages = pages, .attributes = attributes};
+
+    memcpy(raw + count++ * STEP, &d, sizeof(d));
+}
+
+static struct memmap map(void)
+{
+    return (struct memmap){.entries = raw, .size = count * STEP, .step = STEP};
+}
+
+static unsigned int convert(void)
+{
+    struct memmap m = map();
+    unsigned int n = memmap_convert(&m, ranges);
+
+    CHECK(n <= memmap_room(&m));
+    for (unsigned int i = 0; i < n; i++) {
+        CHECK(ranges[i].start < ranges[i].end && !((ranges[i].start | ranges[i].end) & 4095));
+        CHECK(!i || ranges[i - 1].end <= ranges[i].start);
+    }
+    return n;
+}
+
+static void test_plain(void)
+{
+    uint64_t end;
+
+    count = 0;
+    add(EFI_MMIO, 0xf0000000, 16, 1);
+    add(EFI_CONVENTIONAL, 0x100000, 0x100, 0xf);
+    add(EFI_BOOT_DATA, 0x200000, 0x100, 0xf);
+    add(EFI_LOADER_CODE, 0x300000, 1, 0xf);
+    add(EFI_LOADER_DATA, 0x301000, 1, 0xf);
+    add(EFI_RUNTIME_CODE, 0x302000, 1, 0x800000000000000f);
+    add(EFI_RUNTIME_DATA, 0x303000, 1, 0x800000000000000f);
+    add(99, 0x304000, 1, 0);
+    add(EFI_ACPI_RECLAIM, 0x305000, 0, 0);
+    CHECK(convert() == 6);
+    CHECK(ranges[0].start == 0x100000 && ranges[0].end == 0x300000 && ranges[0].kind == BOOT_RAM);
+    CHECK(ranges[0].efi_type == EFI_CONVENTIONAL && ranges[0].efi_attributes == 0xf);
+    CHECK(ranges[1].kind == BOOT_LOADER && ranges[1].end == 0x302000);
+    CHECK(ranges[2].kind == BOOT_RUNTIME_CODE && ranges[3].kind == BOOT_RUNTIME_DATA);
+    CHECK(ranges[4].kind == BOOT_RESERVED && ranges[4].efi_type == 99 && ranges[5].kind == BOOT_MMIO);
+    CHECK(memmap_ram(ranges, 6, ~0ull, &end) == 0x204000 && end == 0x304000);
+    CHECK(memmap_ram(ranges, 6, 0x200000, &end) == 0x204000 && end == 0x200000);
+}
+
+static void test_hostile(void)
+{
+    count = 0;
+    add(EFI_CONVENTIONAL, ~0ull, 1, 0);
+    add(EFI_CONVENTIONAL, 0xfffffffffffff000, ~0ull, 0);
+    add(EFI_RESERVED, 0xfffffffffffff800, 3, 0);
+    add(EFI_CONVENTIONAL, 0x1800, 2, 0); /* to whole pages: inwards */
+    add(EFI_RESERVED, 0x9800, 1, 0);     /* outwards */
+    add(EFI_CONVENTIONAL, 0x20000, ~0ull, 0);
+    CHECK(convert() == 3);
+    CHECK(ranges[0].start == 0x2000 && ranges[0].end == 0x3000);
+    CHECK(ranges[1].start == 0x9000 && ranges[1].end == 0xb000);
+    CHECK(ranges[2].start == 0x20000 && ranges[2].end == 0xfffffffffffff000);
+}
+
+/* Which kind each page of a small world must have: the strongest that claims it. */
+static void test_random(unsigned int seed)
+{
+    static const uint8_t strength[] = {
+        [EFI_RESERVED] = 9, [EFI_CONVENTIONAL] = 1, [EFI_LOADER_DATA] = 2, [EFI_ACPI_NVS] = 5, [EFI_UNUSABLE] = 10};
+    static const uint8_t types[] = {EFI_RESERVED, EFI_CONVENTIONAL, EFI_LOADER_DATA, EFI_ACPI_NVS, EFI_UNUSABLE};
+    uint8_t world[WORLD] = {0};
+    unsigned int n;
+
+    srand(seed);
+    for (count = 0; count < 20;) {
+        uint32_t type = types[rand() % 5];
+        unsigned int start = (unsigned int)rand() % WORLD, pages = (unsigned int)rand() % 20;
+
+        for (unsigned int i = start; i < start + pages && i < WORLD; i++)
+            if (strength[type] > world[i])
+                world[i] = strength[type];
+        add(type, start * 4096ull, start + pages > WORLD ? WORLD - start : pages, 0);
+    }
+    n = convert();
+    for (unsigned int i = 0; i < WORLD; i++) {
+        uint8_t found = 0;
+
+        for (unsigned int r = 0; r < n; r++)
+            if (i * 4096ull >= ranges[r].start && i * 4096ull < ranges[r].end)
+                found = strength[ranges[r].efi_type];
+        CHECK(found == world[i]);
+    }
+}
+
+static void test_fit(void)
+{
+    struct memmap m;
+
+    count = 0;
+    add(EFI_CONVENTIONAL, 0, 0x200, 0); /* all below 2 MiB: only the second MiB is used */
+    add(EFI_CONVENTIONAL, 0x40000000, 0x1001, 0);
+    add(EFI_BOOT_DATA, 0x80000000, 0x10000, 0);
+    add(EFI_CONVENTIONAL, 0xfff00000, 0x400, 0);
+    m = map();
+    CHECK(memmap_fit(&m, 0x1000, 0x1000, 1ull << 32) == 0xfffff000);
+    CHECK(memmap_fit(&m, 0x1000, 0x1000, 1ull << 40) == 0x1002ff000);
+    CHECK(memmap_fit(&m, 0x200000, 0x200000, 1ull << 32) == 0x40e00000);
+    CHECK(memmap_fit(&m, 0x1001000, 0x1000, 1ull << 32) == 0x40000000);
+    CHECK(memmap_fit(&m, 0x1002000, 0x1000, 1ull << 32) == 0);
+    CHECK(memmap_fit(&m, ~0xfffull, 0x1000, ~0ull) == 0);
+    CHECK(memmap_fit(&m, 0x100000, 0x1000, 0x200000) == 0x100000);
+    CHECK(memmap_fit(&m, 0x101000, 0x1000, 0x200000) == 0);
+}
+
+int main(void)
+{
+    test_plain();
+    test_hostile();
+    for (unsigned int seed = 0; seed < 2000; seed++)
+        test_random(seed);
+    test_fit();
+    count = 0;
+    CHECK(convert() == 0);
+    return 0;
+}

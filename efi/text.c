@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Formatting and the four memory functions a compiler may call by itself. Pure; natively the C library's memory
+ * functions are used, so that the sanitizers see every access.
+ */
+#include "text.h"
+
+struct sink {
+    char *to;
+    size_t room, used;
+};
+
+static void put(struct sink *s, char c)
+{
+    if (s->used + 1 < s->room)
+        s->to[s->used++] = c;
+}
+
+static void put_text(struct sink *s, const char *text)
+{
+    for (text = text ? text : "(none)"; *text; text++)
+        put(s, *text);
+}
+
+static void put_number(struct sink *s, unsigned long long n, unsigned int base)
+{
+    char digits[24];
+    int count = 0;
+
+    do {
+        digits[count++] = "0123456789abcdef"[n % base];
+        n /= base;
+    } while (n);
+    while (count)
+        put(s, digits[--count]);
+}
+
+void text_format_list(char *to, size_t room, const char *format, va_list list)
+{
+    struct sink s = {to, room, 0};
+
+    if (room == 0)
+        return;
+    for (; *format; format++) {
+        bool wide;
+
+        if (*format != '%') {
+            put(&s, *format);
+            continue;
+        }
+        format++;
+        wide = format[0] == 'l' && format[1] == 'l';
+        format += wide ? 2 : 0;
+        if (*format == 's')
+            put_text(&s, va_arg(list, const char *));
+        else if (*format == 'c')
+            put(&s, (char)va_arg(list, int));
+        else if (*format == 'u' || *format == 'x')
+            put_number(&s, wide ? va_arg(list, unsigned long long) : va_arg(list, unsigned int),
+                       *format == 'u' ? 10 : 16);
+        else if (*format == '%')
+            put(&s, '%');
+        else
+            break;
+    }
+    to[s.used] = 0;
+}
+
+void text_format(char *to, size_t room, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    text_format_list(to, room, format, list);
+    va_end(list);
+}
+
+bool trouble_set(struct trouble *t, const char *remedy, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    text_format_list(t->why, sizeof(t->why), format, list);
+    va_end(list);
+    t->remedy = remedy;
+    return false;
+}
+
+bool text_equal(const char *a, const char *b)
+{
+    for (; *a && *a == *b; a++, b++)
+        ;
+    return *a == *b;
+}
+
+size_t text_length(const char *text)
+{
+    size_t n = 0;
+
+    while (text[n])
+        n++;
+    return n;
+}
+
+#ifndef EFI_HOST
+void *memcpy(void *to, const void *from, size_t n)
+{
+    void *result = to;
+
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+    return result;
+}
+
+void *memmove(void *to, const void *from, size_t n)
+{
+    uint8_t *d = to;
+    const uint8_t *s = from;
+
+    if (d <= s || d >= s + n)
+        return memcpy(to, from, n);
+    while (n--)
+        *(volatile uint8_t *)&d[n] = s[n]; /* volatile: or the compiler makes this a call of memmove */
+    return to;
+}
+
+void *memset(void *to, int byte, size_t n)
+{
+    void *result = to;
+
+    __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(byte) : "memory");
+    return result;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+    const volatile uint8_t *x = a, *y = b;
+
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != y[i])
+            return x[i] < y[i] ? -1 : 1;
+    return 0;
+}
+#endif

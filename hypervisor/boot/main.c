@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* hv_main(): everything that happens between the loader's jump and the first instruction of the control domain, in
+ * order. */
+#include "../cpu/apic.h"
+#include <hv/board.h>
+#include "../cpu/cpu.h"
+#include "../cpu/x86.h"
+#include "../hvm/npt.h"
+#include "../hvm/run.h"
+
+#include <hv/dom0.h>
+#include <hv/frame.h>
+#include <hv/iommu.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/machine.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+#include <hv/sched.h>
+
+extern const struct hv_ops svm_ops;
+const struct hv_ops *hv;
+char hv_options[1024];
+
+static void read_features(void)
+{
+    struct cpuid_result one = cpuid(1, 0), top = cpuid(0x80000000, 0), seven = cpuid(7, 0), ext = { 0 };
+    if (top.eax >= 0x80000001)
+        ext = cpuid(0x80000001, 0);
+    hv_features.x2apic = one.ecx & BIT(21);
+    hv_features.tsc_deadline = one.ecx & BIT(24);
+    hv_features.xsave = one.ecx & BIT(26);
+    hv_features.smep = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(7);
+    hv_features.smap = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(20);
+    hv_features.nx = ext.edx & BIT(20);
+    hv_features.gigabyte_pages = ext.edx & BIT(26);
+    hv_features.rdtscp = ext.edx & BIT(27);
+    hv_features.invariant_tsc = top.eax >= 0x80000007 && cpuid(0x80000007, 0).edx & BIT(8);
+    hv_features.physical_bits = top.eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+    /* What switch.c has room for: x87, SSE, AVX. */
+    hv_features.xcr0 = hv_features.xsave ? cpuid(0xd, 0).eax & 7 : 0;
+}
+
+static void read_machine(void)
+{
+    struct cpuid_result zero = cpuid(0, 0), one = cpuid(1, 0);
+    memcpy(hv_machine.vendor, &zero.ebx, 4);
+    memcpy(hv_machine.vendor + 4, &zero.edx, 4);
+    memcpy(hv_machine.vendor + 8, &zero.ecx, 4);
+    hv_machine.stepping = one.eax & 15;
+    hv_machine.family = (one.eax >> 8 & 15) + (one.eax >> 20 & 0xff);
+    hv_machine.model = (one.eax >> 4 & 15) | (one.eax >> 12 & 0xf0);
+    hv_machine.threads_per_core = hv_machine.cores_per_socket = 1;
+    hv_machine.command_line = hv_options;
+    hv_machine.physical_bits = hv_features.physical_bits;
+    hv_machine.console_port = console_uart();
+}
+
+/* The machine's memory as INT 15h would tell it, for tools and the control domain's map. */
+static void read_memory_map(void)
+{
+    static struct e820entry map[E820_MAX];
+    static const uint8_t types[] = {
+        [BOOT_RAM] = 1,          [BOOT_LOADER] = 1,   [BOOT_ACPI] = 3, [BOOT_ACPI_NVS] = 4, [BOOT_RUNTIME_CODE] = 2,
+        [BOOT_RUNTIME_DATA] = 2, [BOOT_RESERVED] = 2, [BOOT_MMIO] = 2, [BOOT_UNUSABLE] = 5, [BOOT_PERSISTENT] = 7,
+    };
+    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
+    unsigned count = 0;
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
+        uint8_t type = r->kind < ARRAY_SIZE(types) ? types[r->kind] : 2;
+        struct e820entry *last = count ? &map[count - 1] : NULL;
+        if (type == 1)
+            hv_machine.max_page = MAX(hv_machine.max_page, r->end >> PAGE_SHIFT);
+        if (last && last->type == type && last->addr + last->size == r->start)
+            last->size += r->end - r->start;
+        else if (count < E820_MAX)
+            map[count++] = (struct e820entry){ r->start, r->end - r->start, type };
+    }
+    hv_machine.e820 = map;
+    hv_machine.nr_e820 = count;
+}
+
+static void choose_vendor(void)
+{
+    struct cpuid_result ext = cpuid(0x80000001, 0);
+    if (!(ext.ecx & BIT(2)) || !(cpuid(0x8000000a, 0).edx & 1))
+        panic("This processor has no AMD-V (SVM) with nested paging.");
+    hv = &svm_ops;
+    npt_init(hv_features.gigabyte_pages);
+    if (hv->cpu_on())
+        panic("%s cannot be switched on.", hv->name);
+    hv_cpus[0]->online = true;
+}
+
+/* What the loader left: kernel, initrd and this information itself, but not the image. */
+static void boot_free(void)
+{
+    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
+    uint64_t image = hv_bootinfo->image_start, image_end = image + ROUND_UP(hv_bootinfo->image_size, PAGE_SIZE);
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
+        if (r->kind != BOOT_LOADER)
+            continue;
+        if (image > r->start)
+            frame_release_range(r->start, MIN(image, r->end));
+        if (image_end < r->end)
+            frame_release_range(MAX(image_end, r->start), r->end);
+    }
+}
+
+noreturn void hv_main(const struct bootinfo *info);
+noreturn void hv_main(const struct bootinfo *info)
+{
+    if (info->magic != BOOTINFO_MAGIC || info->version != BOOTINFO_VERSION)
+        for (;;)
+            __asm__ volatile("cli; hlt"); /* no console is known; the loader of the same build never does this */
+    struct cpu *c = cpu_alloc(0, 0);
+    wrmsr(MSR_GS_BASE, (uint64_t)c);
+    str_copy(hv_options, (const char *)info->hypervisor_command_line, sizeof(hv_options));
+    console_init(hv_options);
+    log_line("Bulkhead hypervisor %s, loaded by %s", HV_VERSION, (const char *)info->loader_name);
+    read_features();
+    paging_init(info);
+    traps_init(c);
+    smp_reserve();
+    read_machine();
+    read_memory_map();
+    board_init(hv_bootinfo->rsdp);
+    clock_init();
+    apic_init();
+    apic_cpu_on();
+    c->apic_id = apic_id();
+    pci_init();
+    choose_vendor();
+    if (iommu_init(hv_board.ivrs, hv_board.dmar))
+        log_line("Some devices are not confined.");
+    iommu_fault_vector(VECTOR_IOMMU, hv_cpus[0]->apic_id);
+    board_add_ioapics();
+    efi_init();
+    sched_init(hv_board.nr_cpus);
+    smp_start();
+    log_line("%u processors, %s, interrupts and DMA %s", hv_nr_cpus, hv->name,
+             iommu_remaps_interrupts() ? "remapped"
+             : iommu_present()         ? "confined, interrupts not remapped"
+                                       : "not confined: no IOMMU");
+    hv_control_domain = dom0_build(hv_bootinfo, hv_options);
+    boot_free();
+    if (console_uart() && !irq_route_isa(console_uart() == 0x3f8 ? 4 : 3, VECTOR_SERIAL))
+        console_enable_input();
+    dom0_start(hv_control_domain);
+    vcpu_loop();
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Local APICs and IOAPICs (SDM 3A ch. 10, APM2 ch. 16, 82093AA). x2APIC is used wherever the processor has it: no
+ * window to map, no waiting for the ICR, and one write for an IPI.
+ *
+ * One branch on `x2` decides how a register is reached; it never changes after apic_init().
+ */
+#include "apic.h"
+
+#include "cpu.h"
+#include "x86.h"
+
+#include <hv/log.h>
+#include <hv/metal.h>
+
+/* Offsets in the xAPIC's page; the x2APIC's MSR is 0x800 + offset / 16. */
+enum {
+    APIC_ID = 0x20,
+    APIC_VERSION = 0x30,
+    APIC_TPR = 0x80,
+    APIC_EOI = 0xb0,
+    APIC_SVR = 0xf0,
+    APIC_ISR = 0x100,
+    APIC_ESR = 0x280,
+    APIC_ICR = 0x300,
+    APIC_ICR_HIGH = 0x310,
+    APIC_LVT_TIMER = 0x320,
+    APIC_LVT_THERMAL = 0x330,
+    APIC_LVT_PERF = 0x340,
+    APIC_LVT_LINT0 = 0x350,
+    APIC_LVT_LINT1 = 0x360,
+    APIC_LVT_ERROR = 0x370,
+    APIC_TIMER_COUNT = 0x380,
+    APIC_TIMER_NOW = 0x390,
+    APIC_TIMER_DIVIDE = 0x3e0,
+};
+
+#define MSR_X2APIC 0x800
+#define MSR_TSC_DEADLINE 0x6e0
+#define APIC_BASE_X2 BIT(10)
+#define APIC_BASE_ENABLE BIT(11)
+#define LVT_MASKED BIT(16)
+#define LVT_NMI 0x400
+#define LVT_TSC_DEADLINE BIT(18)
+#define ICR_PENDING BIT(12)
+#define ICR_ASSERT BIT(14)
+#define SVR_ENABLE BIT(8)
+#define DIVIDE_BY_1 0xb
+#define CALIBRATION_TICKS (1u << 20)
+
+static bool x2, deadline;
+static volatile uint8_t *window;
+static uint64_t counts_per_tick; /* of the count-down timer, 32.32 */
+
+static uint32_t reg_read(unsigned offset)
+{
+    return x2 ? (uint32_t)rdmsr(MSR_X2APIC + offset / 16) : *(volatile uint32_t *)(window + offset);
+}
+
+static void reg_write(unsigned offset, uint32_t value)
+{
+    if (x2)
+        wrmsr(MSR_X2APIC + offset / 16, value);
+    else
+        *(volatile uint32_t *)(window + offset) = value;
+}
+
+uint32_t apic_id(void) { return x2 ? reg_read(APIC_ID) : reg_read(APIC_ID) >> 24; }
+uint32_t apic_id_of(unsigned cpu) { return hv_cpus[cpu]->apic_id; }
+void apic_eoi(void) { reg_write(APIC_EOI, 0); }
+
+static void icr_send(uint32_t apic_id, uint32_t command)
+{
+    if (x2) {
+        /* Such writes do not wait for stores before them (SDM 10.12.3), but who gets the IPI must see those. */
+        __asm__ volatile("mfence; lfence" : : : "memory");
+        wrmsr(MSR_X2APIC + APIC_ICR / 16, command | (uint64_t)apic_id << 32);
+        return;
+    }
+    while (reg_read(APIC_ICR) & ICR_PENDING)
+        cpu_relax();
+    reg_write(APIC_ICR_HIGH, apic_id << 24);
+    reg_write(APIC_ICR, command);
+}
+
+void apic_ipi(uint32_t apic_id, uint8_t vector) { icr_send(apic_id, ICR_ASSERT | vector); }
+void apic_nmi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x400); }
+void apic_init_ipi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x500); }
+void apic_startup_ipi(uint32_t apic_id, uint8_t page) { icr_send(apic_id, ICR_ASSERT | 0x600 | page); }
+
+/* Masked first, so that nothing fires while the rest is set; remap to 0x20 to 0x2f, away from the exceptions. */
+static void pic_silence(void)
+{
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+    static const uint8_t words[2][4] = { { 0x11, 0x20, 0x04, 0x01 }, { 0x11, 0x28, 0x02, 0x01 } };
+    for (unsigned chip = 0; chip < 2; chip++) {
+        uint16_t port = chip ? 0xa0 : 0x20;
+        outb(port, words[chip][0]);
+        for (unsigned i = 1; i < 4; i++)
+            outb(port + 1, words[chip][i]);
+    }
+    outb(0x21, 0xff);
+    outb(0xa1, 0xff);
+}
+
+/* How fast the count-down timer is, against the TSC: a stretch of 2^20 ticks (half a millisecond) is exact to 0.1 %,
+ * and an alarm that comes early only makes the clock look again. */
+static void timer_measure(void)
+{
+    reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+    reg_write(APIC_LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
+    reg_write(APIC_TIMER_COUNT, ~0u);
+    uint64_t start = rdtsc(), end;
+    uint32_t left = reg_read(APIC_TIMER_NOW);
+    do {
+        end = rdtsc();
+    } while (end - start < CALIBRATION_TICKS);
+    uint64_t counts = left - reg_read(APIC_TIMER_NOW);
+    reg_write(APIC_TIMER_COUNT, 0);
+    counts_per_tick = (counts << 32) / (end - start);
+    if (!counts_per_tick)
+        panic("The local APIC's timer does not count.");
+}
+
+void apic_init(void)
+{
+    uint64_t base = rdmsr(MSR_APIC_BASE);
+    x2 = hv_features.x2apic;
+    deadline = hv_features.tsc_deadline;
+    if (!x2)
+        window = metal_map_mmio(base & PAGE_MASK & (BIT(52) - 1), PAGE_SIZE);
+    if (!x2 && !window)
+        panic("No address space for the local APIC");
+    pic_silence();
+    apic_cpu_on();
+    if (!deadline)
+        timer_measure();
+    log_line("APIC: %s, %s timer", x2 ? "x2APIC" : "xAPIC", deadline ? "TSC deadline" : "count-down");
+}
+
+static unsigned bits_in(uint32_t word)
+{
+    unsigned count = 0;
+    for (; word; word &= word - 1)
+        count++;
+    return count;
+}
+
+void apic_cpu_on(void)
+{
+    uint64_t base = rdmsr(MSR_APIC_BASE);
+    /* From "off" the way to x2APIC leads through xAPIC (SDM 10.12.5). */
+    wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
+    if (x2)
+        wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2);
+    reg_write(APIC_TPR, 0);
+    reg_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
+    unsigned lvts = reg_read(APIC_VERSION) >> 16 & 0xff;
+    reg_write(APIC_LVT_LINT0, LVT_MASKED);
+    reg_write(APIC_LVT_LINT1, LVT_NMI);
+    if (lvts >= 4)
+        reg_write(APIC_LVT_PERF, LVT_MASKED);
+    if (lvts >= 5)
+        reg_write(APIC_LVT_THERMAL, LVT_MASKED);
+    reg_write(APIC_ESR, 0);
+    reg_write(APIC_LVT_ERROR, VECTOR_ERROR);
+    if (deadline) {
+        reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
+        /* In xAPIC mode the write above and the first one of the MSR are not ordered (SDM 10.5.4.1). */
+        __asm__ volatile("mfence" : : : "memory");
+    } else {
+        reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+        reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
+    }
+    /* What firmware or a crashed kernel left in service would block everything below it. At most one a vector. */
+    for (unsigned word = 8; word-- > 0;) {
+        for (uint32_t n = bits_in(reg_read(APIC_ISR + word * 16)); n > 0; n--)
+            apic_eoi();
+    }
+}
+
+void apic_timer_set(uint64_t ticks)
+{
+    if (deadline) {
+        wrmsr(MSR_TSC_DEADLINE, ticks ? rdtsc() + ticks : 0);
+        return;
+    }
+    uint64_t counts = MIN(ticks, ~0u);
+    counts = (counts * (counts_per_tick >> 32)) + ((counts * (uint32_t)counts_per_tick) >> 32);
+    reg_write(APIC_TIMER_COUNT, ticks ? MAX(MIN(counts, ~0u), 1) : 0);
+}
+
+void apic_error(void)
+{
+    static _Atomic unsigned said;
+    reg_write(APIC_ESR, 0); /* the register shows what came before the last write */
+    uint32_t errors = reg_read(APIC_ESR);
+    if (atomic_fetch_add(&said, 1) < 16)
+        log_line("CPU %u: local APIC error, status %02x", metal_cpu(), errors);
+}
+
+static volatile uint8_t *ioapics[IOAPIC_MAX];
+
+bool ioapic_map(unsigned io, paddr_t address)
+{
+    ioapics[io] = metal_map_mmio(address, PAGE_SIZE);
+    return ioapics[io];
+}
+
+uint32_t ioapic_read(unsigned io, uint8_t reg)
+{
+    *(volatile uint32_t *)ioapics[io] = reg;
+    return *(volatile uint32_t *)(ioapics[io] + 0x10);
+}
+
+void ioapic_write(unsigned io, uint8_t reg, uint32_t value)
+{
+    *(volatile uint32_t *)ioapics[io] = reg;
+    *(volatile uint32_t *)(ioapics[io] + 0x10) = value;
+}
+
+void ioapic_directed_eoi(unsigned io, uint8_t vector) { *(volatile uint32_t *)(ioapics[io] + 0x40) = vector; }

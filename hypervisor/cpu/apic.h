@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's interrupt controllers as the room cpu/ uses them: each CPU's local APIC, reached by MSRs (x2APIC) or
+ * registers in memory (xAPIC), and the registers of the IOAPICs. Who gets which vector is irq.c's.
+ *
+ * A local APIC is touched by its own CPU only. The IOAPICs' register pairs need irq_lock.
+ */
+#ifndef CPU_APIC_H
+#define CPU_APIC_H
+
+#include <hv/types.h>
+
+enum {
+    VECTOR_FIRST = 0x30, /* to 0xdf: given out by irq.c; below, from 0x20, the masked PICs' */
+    VECTOR_LAST = 0xdf,
+    VECTOR_TIMER = 0xf0,
+    VECTOR_KICK = 0xf1,
+    VECTOR_CALL = 0xf2,
+    VECTOR_IOMMU = 0xf3,
+    VECTOR_SERIAL = 0xf4,
+    VECTOR_ERROR = 0xfe,
+    VECTOR_SPURIOUS = 0xff,
+};
+
+/* Once, on the first CPU: chooses x2APIC or xAPIC, silences the PICs, measures the timer. After clock_init(). */
+void apic_init(void);
+void apic_cpu_on(void); /* each CPU, after apic_init(); again after S3 */
+uint32_t apic_id(void);
+uint32_t apic_id_of(unsigned cpu);
+void apic_eoi(void);
+void apic_ipi(uint32_t apic_id, uint8_t vector);
+void apic_nmi(uint32_t apic_id);
+void apic_init_ipi(uint32_t apic_id);
+void apic_startup_ipi(uint32_t apic_id, uint8_t page); /* starts at page << 12 */
+/* VECTOR_TIMER arrives this many TSC ticks from now, or earlier when the timer cannot count that far; 0: never. */
+void apic_timer_set(uint64_t ticks);
+void apic_error(void); /* VECTOR_ERROR: says what was wrong */
+
+/* Registers of IOAPIC number `io` (82093AA data sheet): 0x10 + 2n and 0x11 + 2n are line n's entry. */
+#define IOAPIC_MAX 16
+#define IOAPIC_VERSION 0x01
+#define IOAPIC_ENTRY(n) (0x10 + 2 * (n))
+bool ioapic_map(unsigned io, paddr_t address);
+uint32_t ioapic_read(unsigned io, uint8_t reg);
+void ioapic_write(unsigned io, uint8_t reg, uint32_t value);
+void ioapic_directed_eoi(unsigned io, uint8_t vector); /* version 0x20 and later */
+
+/* --- irq.c: what boot and the traps ask of it --- */
+/* An IOAPIC of the MADT; all its lines are masked. 0, -ENOSPC, -ENOMEM. */
+must_check int irq_add_ioapic(uint8_t id, uint32_t gsi_base, paddr_t address);
+/* ISA interrupt `isa` is wired to line `gsi`; flags as in the MADT (polarity 1:0, trigger 3:2). */
+void irq_add_override(uint8_t isa, uint32_t gsi, uint16_t flags);
+/* An ISA interrupt the hypervisor takes itself (the serial line), to a vector above VECTOR_LAST on the first CPU. */
+must_check int irq_route_isa(uint8_t isa, uint8_t vector);
+/* An interrupt of the host, interrupts off, no lock held. */
+void irq_handle(uint8_t vector);
+void irq_resume(void); /* after S3: the IOAPICs get their entries back */
+
+#endif

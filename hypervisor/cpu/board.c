@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reads the firmware's ACPI tables once and keeps what the hypervisor needs of them. */
+#include <hv/board.h>
+
+#include "apic.h"
+#include "cpu.h"
+
+#include <hv/acpi.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/machine.h>
+#include <hv/metal.h>
+
+struct board hv_board;
+
+/* Tables lie in RAM of kinds the direct map holds; firmware that puts them elsewhere gets a mapping. */
+static const void *map_table(void *data, paddr_t at, size_t size)
+{
+    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
+        if (at >= r->start && size <= r->end - r->start && at - r->start <= r->end - r->start - size &&
+            r->kind <= BOOT_RUNTIME_DATA)
+            return paddr_ptr(at);
+    return at < GIB(4) && size <= MIB(1) ? metal_map_mmio(at, size) : NULL;
+}
+
+const struct acpi_source hv_acpi_source = { .map = map_table };
+
+static void read_madt(const struct acpi_table *madt)
+{
+    struct acpi_madt_entry e;
+    uint32_t offset = 0;
+    hv_board.madt = madt->at;
+    while (acpi_madt_next(madt, &offset, &e)) {
+        if ((e.type == MADT_LAPIC || e.type == MADT_X2APIC) && e.cpu.enabled && hv_board.nr_cpus < MAX_CPUS) {
+            hv_machine.cpu[hv_board.nr_cpus].apic_id = e.cpu.apic_id;
+            hv_machine.cpu[hv_board.nr_cpus].acpi_id = e.cpu.uid;
+            hv_board.apic_id[hv_board.nr_cpus++] = e.cpu.apic_id;
+        } else if (e.type == MADT_IOAPIC && hv_board.nr_ioapics < BOARD_MAX_IOAPICS) {
+            hv_board.ioapic[hv_board.nr_ioapics].id = e.ioapic.id;
+            hv_board.ioapic[hv_board.nr_ioapics].address = e.ioapic.address;
+            hv_board.ioapic[hv_board.nr_ioapics++].gsi_base = e.ioapic.gsi_base;
+        }
+    }
+}
+
+static void read_fadt(const struct acpi_table *table)
+{
+    struct acpi_fadt f;
+    if (!acpi_parse_fadt(table, &f))
+        return;
+    hv_board.facs = f.facs;
+    hv_board.sci = f.sci;
+    hv_board.pm_timer = f.pm_timer.space == 1 ? f.pm_timer.address : 0;
+    hv_board.pm1a_event = f.pm1a_event.address;
+    hv_board.pm1a_control = f.pm1a_control.address;
+    hv_board.pm1b_control = f.pm1b_control.address;
+    if (f.reset_supported) {
+        hv_board.reset_space = f.reset.space;
+        hv_board.reset_address = f.reset.address;
+        hv_board.reset_value = f.reset_value;
+    }
+}
+
+static void read_mcfg(const struct acpi_table *table)
+{
+    struct acpi_ecam e;
+    for (unsigned i = 0; hv_board.nr_ecam < BOARD_MAX_ECAM && acpi_mcfg_entry(table, i, &e); i++) {
+        hv_board.ecam[hv_board.nr_ecam].base = e.base;
+        hv_board.ecam[hv_board.nr_ecam].segment = e.segment;
+        hv_board.ecam[hv_board.nr_ecam].first_bus = e.first_bus;
+        hv_board.ecam[hv_board.nr_ecam++].last_bus = e.last_bus;
+    }
+}
+
+void board_init(paddr_t rsdp)
+{
+    struct acpi_table root, t;
+    struct acpi_hpet hpet;
+    if (!rsdp || !acpi_root(&hv_acpi_source, rsdp, &root))
+        panic("The firmware gives no ACPI tables.");
+    hv_board.rsdp = rsdp;
+    if (!acpi_find(&hv_acpi_source, &root, "APIC", &t))
+        panic("The firmware's ACPI tables do not list the processors (MADT).");
+    read_madt(&t);
+    if (acpi_find(&hv_acpi_source, &root, "FACP", &t))
+        read_fadt(&t);
+    if (acpi_find(&hv_acpi_source, &root, "MCFG", &t))
+        read_mcfg(&t);
+    if (acpi_find(&hv_acpi_source, &root, "HPET", &t) && acpi_parse_hpet(&t, &hpet))
+        hv_board.hpet = hpet.base;
+    if (acpi_find(&hv_acpi_source, &root, "IVRS", &t))
+        hv_board.ivrs = t.at;
+    if (acpi_find(&hv_acpi_source, &root, "DMAR", &t))
+        hv_board.dmar = t.at;
+}
+
+/* After apic_init(): the interrupt lines and how ISA's are wired. */
+void board_add_ioapics(void)
+{
+    struct acpi_table madt;
+    struct acpi_madt_entry e;
+    uint32_t offset = 0;
+    for (unsigned i = 0; i < hv_board.nr_ioapics; i++)
+        if (irq_add_ioapic(hv_board.ioapic[i].id, hv_board.ioapic[i].gsi_base, hv_board.ioapic[i].address))
+            log_line("IOAPIC %u cannot be used: too many.", hv_board.ioapic[i].id);
+    if (!acpi_table_at(&hv_acpi_source, hv_board.madt, &madt))
+        return;
+    while (acpi_madt_next(&madt, &offset, &e))
+        if (e.type == MADT_OVERRIDE)
+            irq_add_override(e.override.irq, e.override.gsi,
+                             (e.override.active_low ? 3 : 1) | (e.override.level ? 0xc : 4));
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The console: a 16550 serial line (com1 or com2, none: off) and a ring of what was said, for `xl dmesg`.
+ *
+ * Lock: console_lock (LOCK_CONSOLE) for line, ring and input. A crash takes it by force (console_panic).
+ * Input belongs to the control domain; three Ctrl-A switch it to the hypervisor's debug keys and back (debugkeys.c).
+ */
+#include "cpu.h"
+#include "x86.h"
+
+#include <hv/console.h>
+#include <hv/domain.h>
+#include <hv/evtchn.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/metal.h>
+
+#include <stdarg.h>
+#include <xen/xen.h>
+
+#define RING_SIZE 65536u
+#define INPUT_SIZE 256u
+#define SWITCH_KEY 1 /* Ctrl-A */
+#define LOG_GUEST_BURST 20
+
+enum {
+    UART_DATA = 0,
+    UART_IER = 1,
+    UART_FCR = 2,
+    UART_LCR = 3,
+    UART_MCR = 4,
+    UART_LSR = 5,
+    LSR_READY = 1,
+    LSR_EMPTY = 0x20
+};
+
+static spinlock_t console_lock = SPINLOCK(LOCK_CONSOLE);
+static bool forced;
+static uint16_t uart; /* 0: none */
+static char ring[RING_SIZE];
+static uint32_t ring_end;   /* counts all characters ever */
+static uint32_t ring_start; /* of what is kept */
+static char input[INPUT_SIZE];
+static uint32_t input_head, input_tail;
+static unsigned switch_keys;
+static bool keys_are_ours;
+
+static void console_take(void)
+{
+    if (!forced)
+        spin_lock(&console_lock);
+}
+
+static void console_drop(void)
+{
+    if (!forced)
+        spin_unlock(&console_lock);
+}
+
+void console_panic(void) { forced = true; }
+
+static void uart_put(char c)
+{
+    if (!uart)
+        return;
+    /* A line that never drains (no such chip) must not stop us. */
+    for (unsigned i = 0; i < 100000 && !(inb(uart + UART_LSR) & LSR_EMPTY); i++)
+        cpu_relax();
+    outb(uart + UART_DATA, c);
+}
+
+static void put(char c)
+{
+    if (c == '\n')
+        uart_put('\r');
+    uart_put(c);
+    ring[ring_end++ % RING_SIZE] = c;
+    if (ring_end - ring_start > RING_SIZE)
+        ring_start = ring_end - RING_SIZE;
+}
+
+void console_init(const char *options)
+{
+    char name[16] = "com1";
+    option_string(options, "console", name, sizeof(name));
+    uart = !strcmp(name, "com1") ? 0x3f8 : !strcmp(name, "com2") ? 0x2f8 : 0;
+    if (!uart)
+        return;
+    outb(uart + UART_IER, 0);
+    outb(uart + UART_LCR, 0x80); /* 115,200 baud */
+    outb(uart + UART_DATA, 1);
+    outb(uart + UART_IER, 0);
+    outb(uart + UART_LCR, 0x03); /* 8n1 */
+    outb(uart + UART_FCR, 0x07);
+    outb(uart + UART_MCR, 0x0b);
+    if (inb(uart + UART_LSR) == 0xff)
+        uart = 0;
+}
+
+uint16_t console_uart(void) { return uart; }
+
+static void write_all(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        put(text[i]);
+}
+
+static void say(const char *prefix, const char *format, va_list args)
+{
+    char text[400], stamp[48];
+    uint64_t us = metal_now() / 1000;
+    vsnprintf(text, sizeof(text), format, args);
+    snprintf(stamp, sizeof(stamp), "(bh) [%4lu.%06lu] %s", us / 1000000, us % 1000000, prefix);
+    console_take();
+    write_all(stamp, strlen(stamp));
+    write_all(text, strlen(text));
+    put('\n');
+    console_drop();
+}
+
+void log_line(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    say("", format, args);
+    va_end(args);
+}
+
+void log_guest(struct domain *d, const char *format, ...)
+{
+    uint64_t now = metal_now();
+    if (now - d->log_since > 1000000000) {
+        if (d->log_lost)
+            log_line("d%u: %lu lines were left out", d->id, d->log_lost);
+        d->log_since = now;
+        d->log_lost = 0;
+        d->log_budget = LOG_GUEST_BURST;
+    }
+    if (!d->log_budget) {
+        d->log_lost++;
+        return;
+    }
+    d->log_budget--;
+    char prefix[16];
+    snprintf(prefix, sizeof(prefix), "d%u: ", d->id);
+    va_list args;
+    va_start(args, format);
+    say(prefix, format, args);
+    va_end(args);
+}
+
+/* What a domain prints goes out as it is; only the control domain's has no rate limit. */
+void console_guest_write(struct domain *d, const char *text, size_t length)
+{
+    console_take();
+    for (size_t i = 0; i < length; i++)
+        if (text[i] == '\n' || text[i] == '\r' || text[i] == '\t' || text[i] == '\033' || (uint8_t)text[i] >= ' ')
+            put(text[i]);
+    console_drop();
+}
+
+size_t console_read(char *to, size_t size)
+{
+    size_t count = 0;
+    console_take();
+    while (count < size && input_tail != input_head)
+        to[count++] = input[input_tail++ % INPUT_SIZE];
+    console_drop();
+    return count;
+}
+
+size_t log_ring_read(char *to, size_t size, uint32_t *index, bool clear, bool incremental)
+{
+    size_t count = 0;
+    console_take();
+    uint32_t at = incremental && *index - ring_start <= ring_end - ring_start ? *index : ring_start;
+    while (count < size && at != ring_end)
+        to[count++] = ring[at++ % RING_SIZE];
+    *index = at;
+    if (clear)
+        ring_start = at;
+    console_drop();
+    return count;
+}
+
+static void receive(char c)
+{
+    switch_keys = c == SWITCH_KEY ? switch_keys + 1 : 0;
+    if (switch_keys == 3) {
+        switch_keys = 0;
+        keys_are_ours = !keys_are_ours;
+        log_line("Keys now go to %s (Ctrl-A three times switches).",
+                 keys_are_ours ? "the hypervisor; h lists them" : "domain 0");
+        return;
+    }
+    if (keys_are_ours) {
+        console_debug_key(c);
+        return;
+    }
+    console_take();
+    if (input_head - input_tail < INPUT_SIZE)
+        input[input_head++ % INPUT_SIZE] = c;
+    console_drop();
+    if (hv_control_domain)
+        evtchn_virq_global(hv_control_domain, VIRQ_CONSOLE);
+}
+
+void console_poll(void)
+{
+    for (unsigned i = 0; uart && i < INPUT_SIZE && (inb(uart + UART_LSR) & LSR_READY); i++)
+        receive(inb(uart + UART_DATA));
+}
+
+void console_enable_input(void)
+{
+    if (uart)
+        outb(uart + UART_IER, 1);
+}

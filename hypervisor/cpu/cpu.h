@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A physical processor: its block of data (at GS:0), and what the room cpu/ offers the other metal rooms.
+ * A block belongs to its CPU; the atomics may be touched by others.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include <hv/bootinfo.h>
+#include <hv/list.h>
+#include <hv/lock.h>
+#include <hv/types.h>
+
+#define MAX_CPUS 256
+#define STACK_SIZE (4 * PAGE_SIZE)
+
+struct vcpu;
+
+/* The 64-bit task state segment (APM2 12.2.5). */
+struct packed tss {
+    uint32_t reserved0;
+    uint64_t rsp[3], reserved1, ist[7], reserved2;
+    uint16_t reserved3, io_map;
+};
+
+/* Offsets of `self` and `stack_top` are known to entry.S. */
+struct cpu {
+    struct cpu *self;
+    uint64_t stack_top;
+    unsigned id;
+    uint32_t apic_id;
+    _Atomic bool online;
+    struct vcpu *current;     /* running now; NULL: idle */
+    uint64_t alarm;           /* what the timer is set to, ns; ~0: off */
+    _Atomic bool tick;        /* the alarm went off; seen by vcpu_loop */
+    paddr_t host_vmcb, hsave; /* SVM's */
+    uint64_t asid_generation;
+    uint32_t asid_next;
+    spinlock_t timer_lock; /* LOCK_SCHED: timers */
+    struct list timers;    /* vCPUs that wait here for a deadline */
+    uint64_t gdt[8] __attribute__((aligned(16)));
+    struct tss tss __attribute__((aligned(16)));
+};
+
+extern struct cpu *hv_cpus[MAX_CPUS];
+extern unsigned hv_nr_cpus;
+extern const struct bootinfo *hv_bootinfo;
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *c;
+    __asm__("mov %%gs:0, %0" : "=r"(c));
+    return c;
+}
+
+/* What was found about this computer; the same on all CPUs. */
+struct cpu_features {
+    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nx, invariant_tsc, nrips, decode_assists,
+        flush_by_asid, xsave;
+    unsigned physical_bits;
+    uint32_t asids;
+    uint64_t xcr0; /* state components that are switched */
+};
+extern struct cpu_features hv_features;
+
+/* Registers as the stubs of entry.S leave them. */
+struct trap_frame {
+    uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    uint64_t vector, code;
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/* --- paging.c: the hypervisor's own address space ----------------------------------------------------------------- */
+/* Builds it from the loader's map; afterwards RAM is in the direct map and the allocator has what is free. */
+void paging_init(const struct bootinfo *info);
+void paging_load(void); /* this CPU: CR3, CR4, EFER, PAT */
+/* A stack with an unmapped page below; its top. */
+uint64_t stack_alloc(void);
+/* Identity-maps one page for the APs' first steps, and takes it back. */
+paddr_t paging_trampoline(paddr_t page);
+void paging_trampoline_done(paddr_t page);
+
+/* --- traps.c -------------------------------------------------------------------------------------------------------
+ */
+void traps_init(struct cpu *c); /* this CPU's GDT, TSS, IDT, GS */
+void trap_handle(struct trap_frame *f);
+bool rdmsr_safe(uint32_t msr, uint64_t *value);
+void crash_dump(const struct trap_frame *frame);
+noreturn void machine_stop(bool reboot);
+
+/* --- smp.c ---------------------------------------------------------------------------------------------------------
+ */
+struct cpu *cpu_alloc(unsigned id, uint32_t apic_id);
+void smp_reserve(void); /* memory for it; before RAM is given away */
+void smp_start(void);   /* all other CPUs of the MADT; returns when they are in vcpu_loop */
+
+/* --- clock.c -------------------------------------------------------------------------------------------------------
+ */
+extern uint64_t hv_tsc_khz;
+void clock_init(void);
+void clock_alarm(void); /* the timer's interrupt, hvm/run.c: looked at before the next entry */
+void delay_us(unsigned us);
+
+/* --- console.c -----------------------------------------------------------------------------------------------------
+ */
+void console_init(const char *options);
+void console_poll(void);  /* the line's interrupt: takes what was typed */
+void console_panic(void); /* from now on without its lock */
+void console_enable_input(void);
+uint16_t console_uart(void); /* its first port; 0: none */
+
+/* --- efi.c -------------------------------------------------------------------------------------------------------- */
+void efi_init(void);
+
+/* --- main.c: the board's tables ------------------------------------------------------------------------------------
+ */
+extern char hv_options[1024];
+extern uint64_t hv_boot_seconds;
+
+#endif

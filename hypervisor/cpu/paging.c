@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The hypervisor's own address space, the same on all CPUs:
+ *
+ *   0xffff800000000000  the direct map: all RAM, writable, never executable (without the image itself)
+ *   0xffffc00000000000  the frame table, backed in pieces of 2 MiB
+ *   0xffffe00000000000  the window: stacks with a hole below each, device registers (uncached)
+ *   0xffffffff80000000  the image: code executable, constants read-only, data writable
+ *
+ * Nothing is ever both writable and executable, and nothing is mapped below 0xffff800000000000 but, while an AP starts,
+ * its first page. The tree changes at boot and when the frame table or the window grow (window_lock); entries are only
+ * added.
+ */
+#include "cpu.h"
+#include "x86.h"
+
+#include <hv/frame.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/metal.h>
+
+#define FRAME_TABLE 0xffffc00000000000ul
+#define WINDOW 0xffffe00000000000ul
+#define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_PWT BIT(3)
+#define PTE_PCD BIT(4)
+#define PTE_LARGE BIT(7)
+#define PTE_GLOBAL BIT(8)
+#define PTE_NX BIT(63)
+#define PTE_ADDRESS 0x000ffffffffff000ull
+#define DATA (PTE_P | PTE_W | PTE_NX | PTE_GLOBAL)
+/* WB, WT, UC-, UC, then WC, WP in the upper half. */
+#define PAT_VALUE 0x0000050100070406ull
+
+struct frame *const hv_frame_table = (struct frame *)FRAME_TABLE;
+extern char hv_image[], hv_text_end[], hv_rodata_end[], hv_image_end[];
+
+static paddr_t root;
+static bool on_own_tables;
+static paddr_t early_low, early_top; /* RAM that tables are taken from, downwards, until the allocator is there */
+static bool allocator_ready;
+static spinlock_t window_lock = SPINLOCK(LOCK_CONSOLE - 1);
+static uint64_t window_next = WINDOW;
+
+static uint64_t *table_at(paddr_t p) { return on_own_tables ? paddr_ptr(p) : (uint64_t *)p; }
+
+static paddr_t table_new(void)
+{
+    if (allocator_ready) {
+        void *page = page_alloc();
+        BUG_ON(!page);
+        return ptr_paddr(page);
+    }
+    if (early_top - early_low < PAGE_SIZE)
+        panic("Too little memory below 4 GiB for page tables.");
+    early_top -= PAGE_SIZE;
+    memset(table_at(early_top), 0, PAGE_SIZE);
+    return early_top;
+}
+
+/* The entry for `va` in its table of `level`; tables on the way are made. */
+static uint64_t *entry_for(uint64_t va, unsigned level)
+{
+    paddr_t at = root;
+    for (unsigned l = 4; l > level; l--) {
+        uint64_t *entry = &table_at(at)[va >> (12 + 9 * (l - 1)) & 511];
+        if (!(*entry & PTE_P))
+            *entry = table_new() | PTE_P | PTE_W;
+        BUG_ON(*entry & PTE_LARGE);
+        at = *entry & PTE_ADDRESS;
+    }
+    return &table_at(at)[va >> (12 + 9 * (level - 1)) & 511];
+}
+
+/* Maps one page of size 4 KiB << 9 * (level - 1). */
+static void map_one(uint64_t va, paddr_t pa, unsigned level, uint64_t flags)
+{
+    *entry_for(va, level) = pa | flags | (level > 1 ? PTE_LARGE : 0);
+}
+
+static void map_range(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
+{
+    while (size) {
+        unsigned level = 1;
+        uint64_t both = va | pa;
+        if (hv_features.gigabyte_pages && !(both & (GIB(1) - 1)) && size >= GIB(1))
+            level = 3;
+        else if (!(both & (MIB(2) - 1)) && size >= MIB(2))
+            level = 2;
+        uint64_t step = PAGE_SIZE << (9 * (level - 1));
+        map_one(va, pa, level, flags);
+        va += step;
+        pa += step;
+        size -= step;
+    }
+}
+
+static bool in_direct_map(uint32_t kind)
+{
+    return kind == BOOT_RAM || kind == BOOT_LOADER || kind == BOOT_ACPI || kind == BOOT_ACPI_NVS ||
+           kind == BOOT_RUNTIME_CODE || kind == BOOT_RUNTIME_DATA;
+}
+
+/* The largest free range the loader's tables reach gives the first table pages. */
+static void early_init(const struct bootinfo *info, const struct boot_range *ranges)
+{
+    for (unsigned i = 0; i < info->nr_ranges; i++) {
+        const struct boot_range *r = &ranges[i];
+        uint64_t end = MIN(r->end, MIN(info->identity_end, GIB(4)));
+        if (r->kind == BOOT_RAM && end > r->start && end - r->start > early_top - early_low) {
+            early_low = r->start;
+            early_top = end;
+        }
+    }
+    if (!early_top)
+        panic("The firmware gives no memory below 4 GiB.");
+}
+
+static void map_image(const struct bootinfo *info)
+{
+    paddr_t pa = info->image_start;
+    uint64_t text = (uint64_t)hv_image, ro = (uint64_t)hv_text_end, rw = (uint64_t)hv_rodata_end;
+    map_range(text, pa, ro - text, PTE_P | PTE_GLOBAL);
+    map_range(ro, pa + (ro - text), rw - ro, PTE_P | PTE_NX | PTE_GLOBAL);
+    map_range(rw, pa + (rw - text), (uint64_t)hv_image_end - rw, DATA);
+}
+
+static void map_ram(const struct bootinfo *info, const struct boot_range *r)
+{
+    paddr_t image_end = info->image_start + ROUND_UP(info->image_size, PAGE_SIZE);
+    paddr_t cut = MIN(MAX(info->image_start, r->start), r->end), after = MIN(MAX(image_end, r->start), r->end);
+    map_range(hv_direct_map + r->start, r->start, cut - r->start, DATA);
+    map_range(hv_direct_map + after, after, r->end - after, DATA);
+}
+
+/* The allocator backs the frame table with its lock held, so tables for that must be there already: one for 256 GiB. */
+static void prepare_frame_table(const struct boot_range *r)
+{
+    for (uint64_t chunk = r->start / FRAME_CHUNK; chunk <= (r->end - 1) / FRAME_CHUNK; chunk = (chunk | 511) + 1)
+        entry_for(FRAME_TABLE + chunk * MIB(2), 2);
+}
+
+void paging_load(void)
+{
+    uint64_t cr4 = CR4_PAE | CR4_PGE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cr4 |= hv_features.smep ? CR4_SMEP : 0;
+    cr4 |= hv_features.smap ? CR4_SMAP : 0;
+    cr4 |= hv_features.xsave ? CR4_OSXSAVE : 0;
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_NX);
+    wrmsr(MSR_PAT, PAT_VALUE);
+    write_cr0(CR0_PG | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE);
+    write_cr3(root);
+    write_cr4(cr4);
+}
+
+/* The loader's memory is given away later; what is asked for after that is copied. Strings are not. */
+static void keep_bootinfo(void)
+{
+    uint64_t size = hv_bootinfo->nr_ranges * sizeof(struct boot_range);
+    unsigned order = 0;
+    while (PAGE_SIZE << order < sizeof(struct bootinfo) + size)
+        order++;
+    struct bootinfo *copy = pages_alloc(order);
+    BUG_ON(!copy);
+    *copy = *hv_bootinfo;
+    memcpy(copy + 1, paddr_ptr(copy->ranges), size);
+    copy->ranges = ptr_paddr(copy + 1);
+    hv_bootinfo = copy;
+}
+
+void paging_init(const struct bootinfo *info)
+{
+    const struct boot_range *ranges = (const struct boot_range *)info->ranges;
+    early_init(info, ranges);
+    root = table_new();
+    map_image(info);
+    for (unsigned i = 0; i < info->nr_ranges; i++)
+        if (in_direct_map(ranges[i].kind)) {
+            map_ram(info, &ranges[i]);
+            prepare_frame_table(&ranges[i]);
+        }
+    paging_load();
+    on_own_tables = true;
+    hv_bootinfo = paddr_ptr((paddr_t)info);
+    ranges = paddr_ptr(hv_bootinfo->ranges);
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++) {
+        const struct boot_range *r = &ranges[i];
+        if (r->kind != BOOT_RAM)
+            continue;
+        /* What the tables above were taken from is not free any more; it lies at the end of what was reached. */
+        paddr_t reached = MIN(r->end, MIN(hv_bootinfo->identity_end, GIB(4)));
+        bool early = r->start == early_low;
+        if (frame_add_ram(r->start, early ? early_top : r->end) || (early && frame_add_ram(reached, r->end)))
+            log_line("Memory from %lx to %lx is left out: too many pieces.", r->start, r->end);
+    }
+    allocator_ready = true;
+    keep_bootinfo();
+}
+
+void metal_back_frame_table(uint64_t chunk, paddr_t at) { map_one(FRAME_TABLE + chunk * MIB(2), at, 2, DATA); }
+
+/* `size` bytes of the window, with an unmapped page before them. */
+static uint64_t window_take(uint64_t size)
+{
+    uint64_t va = window_next + PAGE_SIZE;
+    window_next = va + ROUND_UP(size, PAGE_SIZE);
+    return va;
+}
+
+uint64_t stack_alloc(void)
+{
+    spin_lock(&window_lock);
+    uint64_t va = window_take(STACK_SIZE);
+    for (uint64_t at = va; at < va + STACK_SIZE; at += PAGE_SIZE)
+        map_one(at, table_new(), 1, DATA);
+    spin_unlock(&window_lock);
+    return va + STACK_SIZE;
+}
+
+void *metal_map_mmio(paddr_t base, size_t size)
+{
+    paddr_t first = base & PAGE_MASK;
+    uint64_t length = ROUND_UP(base + size - first, PAGE_SIZE);
+    spin_lock(&window_lock);
+    uint64_t va = window_take(length);
+    for (uint64_t done = 0; done < length; done += PAGE_SIZE)
+        map_one(va + done, first + done, 1, DATA | PTE_PCD | PTE_PWT);
+    spin_unlock(&window_lock);
+    return (void *)(va + (base - first));
+}
+
+/* Executable by intention: the one page an AP enters long mode in. Its tables are kept for the next start (S3). */
+paddr_t paging_trampoline(paddr_t page)
+{
+    map_one(page, page, 1, PTE_P | PTE_W);
+    return root;
+}
+
+void paging_trampoline_done(paddr_t page)
+{
+    map_one(page, page, 1, 0);
+    invlpg((void *)page);
+}
+
+void zero_page(void *page)
+{
+    uint64_t count = PAGE_SIZE / 8;
+    __asm__ volatile("rep stosq" : "+D"(page), "+c"(count) : "a"(0) : "memory");
+}

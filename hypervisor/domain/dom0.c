@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Builds the control domain: memory, mapped one to one, so that what the firmware's tables say about addresses stays
+ * true; the kernel, its initrd and start information; ACPI tables with its own processors; the hardware's ports,
+ * registers and devices.
+ *
+ * Layout of what is ours in its memory: one block of TABLES_SIZE behind the kernel (in its memory map: ACPI data),
+ * since an early kernel reaches only its first GiB; the initrd at the top of its RAM below 4 GiB. Runs once, before any
+ * other CPU runs a guest: no locks.
+ */
+#include <hv/board.h>
+
+#include <hv/acpi.h>
+#include <hv/dom0.h>
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/iommu.h>
+#include <hv/irq.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/machine.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+#include <hv/policy.h>
+#include <hv/vdev.h>
+
+#include <xen/arch-x86/hvm/start_info.h>
+#include <xen/xen.h>
+
+#define TABLES_SIZE KIB(64)
+#define KEEP_MIN MIB(32)
+#define LAPIC_PAGE 0xfee00ull
+
+enum { E820_RAM = 1, E820_ACPI = 3 };
+
+struct builder {
+    const struct bootinfo *info;
+    struct domain *d;
+    struct dom0_kernel kernel;
+    paddr_t tables, initrd;
+    uint64_t wanted; /* bytes of RAM */
+};
+
+/* --- memory --------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t memory_wanted(const char *options)
+{
+    struct frame_stats s;
+    frame_stats(&s);
+    uint64_t free = s.free << PAGE_SHIFT, keep = KEEP_MIN + free / 64, wanted;
+    if (!option_size(options, "dom0_mem", &wanted))
+        wanted = MIN(MAX(free / 2, GIB(1)), GIB(8));
+    if (free < keep + MIB(128))
+        panic("There are only %lu MiB of memory; the control domain needs 128 MiB beside the hypervisor.", free >> 20);
+    if (wanted > free - keep) {
+        wanted = free - keep;
+        log_line("The control domain gets %lu MiB, all there is.", wanted >> 20);
+    }
+    return ROUND_DOWN(wanted, MIB(2));
+}
+
+static void add_e820(struct domain *d, uint64_t start, uint64_t end, uint32_t type)
+{
+    if (d->nr_e820 == E820_MAX)
+        panic("The machine's memory map has more than %u pieces.", E820_MAX);
+    unsigned at = d->nr_e820++;
+    for (; at && d->e820[at - 1].addr > start; at--)
+        d->e820[at] = d->e820[at - 1];
+    d->e820[at] = (struct e820entry){ start, end - start, type };
+}
+
+/* Free RAM from the bottom up: devices with 32-bit addresses are the control domain's. */
+static void take_memory(struct builder *b)
+{
+    struct domain *d = b->d;
+    uint64_t left = b->wanted, at = 0, start, end;
+    while (left && frame_next_free(at, ~0ull & PAGE_MASK, &start, &end)) {
+        end = MIN(end, start + left);
+        if (start < GIB(4) && end > GIB(4))
+            end = GIB(4);
+        if (frame_claim(start, end, d->id))
+            panic("Memory from %lx to %lx was free a moment ago.", start, end);
+        add_e820(d, start, end, E820_RAM);
+        if (p2m_map_range(&d->p2m, paddr_gfn(start), paddr_mfn(start), (end - start) >> PAGE_SHIFT, P2M_RAM))
+            panic("There is no memory left for the control domain's page tables.");
+        atomic_fetch_add(&d->pages, (end - start) >> PAGE_SHIFT);
+        left -= end - start;
+        at = end;
+    }
+    d->max_pages = d->pages;
+}
+
+/* The first block of `size` bytes behind the kernel. */
+static paddr_t place_low(struct builder *b, uint64_t size)
+{
+    for (unsigned i = 0; i < b->d->nr_e820; i++) {
+        const struct e820entry *e = &b->d->e820[i];
+        uint64_t at = ROUND_UP(MAX(e->addr, b->kernel.end), size);
+        if (e->type == E820_RAM && at + size <= MIN(e->addr + e->size, GIB(1)))
+            return at;
+    }
+    panic("There is no memory for the control domain's tables between its kernel and 1 GiB.");
+}
+
+/* The last block of `size` bytes of its RAM below `below`. */
+static paddr_t place(struct builder *b, uint64_t size, paddr_t below)
+{
+    for (unsigned i = b->d->nr_e820; i--;) {
+        const struct e820entry *e = &b->d->e820[i];
+        uint64_t end = MIN(e->addr + e->size, below);
+        if (e->type == E820_RAM && end > e->addr && end - e->addr >= size && end - size >= b->tables + TABLES_SIZE)
+            return ROUND_DOWN(end - size, PAGE_SIZE);
+    }
+    panic("The control domain's memory (%lu MiB) is too small for its kernel and initrd.", b->wanted >> 20);
+}
+
+static bool is_ram(const struct domain *d, uint64_t start, uint64_t end)
+{
+    for (unsigned i = 0; i < d->nr_e820; i++)
+        if (d->e820[i].type == E820_RAM && start >= d->e820[i].addr && end <= d->e820[i].addr + d->e820[i].size)
+            return true;
+    return false;
+}
+
+/* Everything that is not RAM is in its map as the firmware described it; the tables' block becomes ACPI data. */
+static void finish_e820(struct builder *b)
+{
+    struct domain *d = b->d;
+    for (unsigned i = 0; i < hv_machine.nr_e820; i++) {
+        const struct e820entry *e = &hv_machine.e820[i];
+        if (e->type != E820_RAM)
+            add_e820(d, e->addr, e->addr + e->size, e->type);
+    }
+    for (unsigned i = 0; i < d->nr_e820; i++) {
+        struct e820entry *e = &d->e820[i];
+        uint64_t end = e->addr + e->size, after = b->tables + TABLES_SIZE;
+        if (e->type != E820_RAM || b->tables < e->addr || b->tables >= end)
+            continue;
+        e->size = b->tables - e->addr;
+        add_e820(d, b->tables, after, E820_ACPI);
+        if (after < end)
+            add_e820(d, after, end, E820_RAM);
+        return;
+    }
+}
+
+/* --- kernel, initrd, start information
+ * --------------------------------------------------------------------------------- */
+
+static void load_kernel(struct builder *b)
+{
+    const uint8_t *image = paddr_ptr(b->info->kernel.start);
+    const char *why = "";
+    if (dom0_read_kernel(image, b->info->kernel.size, &b->kernel, &why))
+        panic("The control domain's kernel cannot be started: %s.", why);
+}
+
+static void copy_kernel(struct builder *b)
+{
+    const uint8_t *image = paddr_ptr(b->info->kernel.start);
+    for (unsigned i = 0; i < b->kernel.nr_segments; i++) {
+        const struct dom0_segment *s = &b->kernel.segment[i];
+        if (!is_ram(b->d, s->at, s->at + s->memory_size))
+            panic("The kernel wants to be at %lx to %lx, where the control domain has no memory.", s->at,
+                  s->at + s->memory_size);
+        memcpy(paddr_ptr(s->at), image + s->file_offset, s->file_size);
+        memset((uint8_t *)paddr_ptr(s->at) + s->file_size, 0, s->memory_size - s->file_size);
+    }
+}
+
+/* Tables in the block, one after another; each function returns what it used. */
+static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rsdp)
+{
+    struct acpi_table root, madt;
+    uint32_t ids[MAX_VCPUS];
+    struct domain *d = b->d;
+    if (!acpi_root(&hv_acpi_source, hv_board.rsdp, &root) || !acpi_table_at(&hv_acpi_source, hv_board.madt, &madt))
+        panic("The firmware's ACPI tables have changed.");
+    for (unsigned i = 0; i < d->max_vcpus; i++)
+        ids[i] = vlapic_id(d->vcpu[i]);
+    size_t used = 64; /* the root pointer is first */
+    struct acpi_madt_entry ioapics[VIOAPIC_MAX];
+    unsigned nr_ioapics = (irq_nr_gsis() + VIOAPIC_PINS - 1) / VIOAPIC_PINS;
+    for (unsigned i = 0; i < nr_ioapics; i++)
+        ioapics[i] = (struct acpi_madt_entry){ .type = MADT_IOAPIC,
+                                               .ioapic = { i + 1, VIOAPIC_BASE + i * PAGE_SIZE, i * VIOAPIC_PINS } };
+    struct acpi_madt_plan plan = {
+        .apic_ids = ids, .nr_cpus = d->max_vcpus, .host = &madt, .ioapics = ioapics, .nr_ioapics = nr_ioapics
+    };
+    size_t madt_size = acpi_build_madt(out + used, size - used, &plan);
+    struct acpi_xsdt_plan xsdt = { .source = &hv_acpi_source, .root = &root, .madt = b->tables + used };
+    used += ROUND_UP(madt_size, 16);
+    size_t xsdt_size = acpi_build_xsdt(out + used, size - used, &xsdt);
+    if (!madt_size || !xsdt_size || !acpi_build_rsdp(out, 64, b->tables + used))
+        panic("The control domain's ACPI tables are larger than %lu KiB.", size >> 10);
+    *rsdp = b->tables;
+    return used + ROUND_UP(xsdt_size, 16);
+}
+
+static void put_start_info(struct builder *b)
+{
+    uint8_t *out = paddr_ptr(b->tables);
+    struct domain *d = b->d;
+    memset(out, 0, TABLES_SIZE);
+    paddr_t rsdp;
+    size_t used = put_acpi(b, out, TABLES_SIZE / 2, &rsdp);
+    struct hvm_start_info *start = (void *)(out + used);
+    struct hvm_modlist_entry *module = (void *)(start + 1);
+    struct hvm_memmap_table_entry *map = (void *)(module + 1);
+    char *line = (char *)(map + d->nr_e820);
+    *start = (struct hvm_start_info){
+        .magic = XEN_HVM_START_MAGIC_VALUE,
+        .version = 1,
+        .flags = SIF_PRIVILEGED | SIF_INITDOMAIN,
+        .nr_modules = b->initrd ? 1 : 0,
+        .modlist_paddr = ptr_paddr(module),
+        .cmdline_paddr = ptr_paddr(line),
+        .rsdp_paddr = rsdp,
+        .memmap_paddr = ptr_paddr(map),
+        .memmap_entries = d->nr_e820,
+    };
+    *module = (struct hvm_modlist_entry){ .paddr = b->initrd, .size = b->info->initrd.size };
+    for (unsigned i = 0; i < d->nr_e820; i++)
+        map[i] = (struct hvm_memmap_table_entry){ d->e820[i].addr, d->e820[i].size, d->e820[i].type, 0 };
+    str_copy(line, paddr_ptr(b->info->kernel_command_line), TABLES_SIZE - ((uint8_t *)line - out));
+    d->vcpu[0]->regs.r[RBX] = ptr_paddr(start);
+}
+
+static void put_initrd(struct builder *b)
+{
+    uint64_t size = b->info->initrd.size;
+    if (!size)
+        return;
+    b->initrd = place(b, size, GIB(4));
+    memcpy(paddr_ptr(b->initrd), paddr_ptr(b->info->initrd.start), size);
+}
+
+/* --- hardware
+ * --------------------------------------------------------------------------------------------------------- */
+
+static void must(int rc, const char *what)
+{
+    if (rc)
+        panic("The control domain cannot get %s (error %d).", what, -rc);
+}
+
+static void leave_out(void *data, uint64_t first, uint64_t count)
+{
+    struct domain *d = data;
+    must(rangeset_remove(&d->iomem, first, first + count - 1), "its registers");
+}
+
+/* All addresses that are not RAM, but for what the hypervisor keeps or plays itself. */
+static void give_iomem(struct builder *b)
+{
+    struct domain *d = b->d;
+    const struct boot_range *r = paddr_ptr(b->info->ranges);
+    must(rangeset_add(&d->iomem, 0, (1ull << (hv_machine.physical_bits - PAGE_SHIFT)) - 1), "its registers");
+    for (unsigned i = 0; i < b->info->nr_ranges; i++, r++)
+        if (r->kind == BOOT_RAM || r->kind == BOOT_LOADER || r->kind == BOOT_RUNTIME_CODE)
+            leave_out(d, r->start >> PAGE_SHIFT, (r->end - r->start) >> PAGE_SHIFT);
+    leave_out(d, LAPIC_PAGE, 1);
+    for (unsigned i = 0; i < hv_board.nr_ioapics; i++)
+        leave_out(d, hv_board.ioapic[i].address >> PAGE_SHIFT, 1);
+    for (unsigned i = 0; i < hv_board.nr_ecam; i++) {
+        uint64_t buses = hv_board.ecam[i].last_bus - hv_board.ecam[i].first_bus + 1;
+        leave_out(d, (hv_board.ecam[i].base + MIB(hv_board.ecam[i].first_bus)) >> PAGE_SHIFT, MIB(buses) >> PAGE_SHIFT);
+        must(vpci_add_ecam(d, hv_board.ecam[i].base, hv_board.ecam[i].segment, hv_board.ecam[i].first_bus,
+                           hv_board.ecam[i].last_bus),
+             "PCI configuration space");
+    }
+    vplatform_mmio_ranges(d, leave_out, d);
+    iommu_mmio_ranges(leave_out, d);
+}
+
+/* Ports that are not the hypervisor's; those it only listens in on are trapped though they are the domain's. */
+static void give_ports(struct domain *d)
+{
+    static const struct {
+        uint16_t first, last;
+        bool keep;
+    } trapped[] = {
+        { 0x20, 0x21, true },    { 0xa0, 0xa1, true }, { 0x4d0, 0x4d1, true }, /* interrupt controllers */
+        { 0x40, 0x43, true },    { 0x61, 0x61, true },                         /* timer */
+        { 0xcf8, 0xcff, false },                                               /* PCI, and the reset register */
+    };
+    uint8_t *bitmap = (uint8_t *)d->port_bitmap;
+    must(rangeset_add(&d->ioports, 0, 0xffff), "ports");
+    memset(bitmap, 0, 0x10000 / 8);
+    for (unsigned i = 0; i < ARRAY_SIZE(trapped); i++) {
+        if (trapped[i].keep)
+            must(rangeset_remove(&d->ioports, trapped[i].first, trapped[i].last), "ports");
+        for (unsigned port = trapped[i].first; port <= trapped[i].last; port++)
+            bitmap[port / 8] |= 1 << port % 8;
+    }
+    for (unsigned port = hv_machine.console_port, end = port + 8; port && port < end; port++) {
+        must(rangeset_remove(&d->ioports, port, port), "ports");
+        bitmap[port / 8] |= 1 << port % 8;
+    }
+}
+
+/* Its DMA goes through the IOMMU, its message interrupts through vpci. */
+static void give_device(struct domain *d, uint32_t sbdf)
+{
+    int rc = iommu_assign(d, sbdf);
+    if (rc)
+        log_line("Device %04x:%02x:%02x.%u cannot reach memory (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
+                 sbdf >> 3 & 31, sbdf & 7, -rc);
+    rc = vpci_add_device(d, sbdf);
+    if (rc)
+        log_line("Device %04x:%02x:%02x.%u gets no interrupts (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
+                 sbdf >> 3 & 31, sbdf & 7, -rc);
+}
+
+/* All functions of segment 0, without trusting bridges: 256 buses, a function 0 each, more where it says so. */
+static void give_devices(struct domain *d)
+{
+    unsigned count = 0, last_bus = hv_board.nr_ecam ? hv_board.ecam[0].last_bus : 255;
+    for (unsigned slot = 0; slot < (last_bus + 1) * 32; slot++) {
+        uint32_t sbdf = slot << 3;
+        if (metal_pci_read(sbdf, 0, 4) == ~0u)
+            continue;
+        unsigned functions = metal_pci_read(sbdf, 14, 1) & 0x80 ? 8 : 1;
+        for (unsigned f = 0; f < functions; f++)
+            if (metal_pci_read(sbdf + f, 0, 4) != ~0u) {
+                give_device(d, sbdf + f);
+                count++;
+            }
+    }
+    log_line("%u PCI functions are the control domain's.", count);
+}
+
+/* --- the whole
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* PVH's first instruction: 32-bit protected mode, flat, no paging (docs in arch-x86/hvm/start_info.h). */
+static void set_first_vcpu(struct builder *b)
+{
+    struct vcpu *v = b->d->vcpu[0];
+    struct vcpu_state s;
+    uint64_t start_info = v->regs.r[RBX];
+    vcpu_reset(v);
+    hv->state_get(v, &s);
+    for (unsigned i = SEG_ES; i <= SEG_GS; i++)
+        s.seg[i] = (struct segment){ 0, 0xc93, ~0u, 0 };
+    s.seg[SEG_CS].attributes = 0xc9b;
+    s.seg[SEG_TR] = (struct segment){ 0, 0x8b, 0x67, 0 };
+    s.cr0 = 0x11; /* PE, ET */
+    hv->state_put(v, &s);
+    v->regs.rip = b->kernel.entry;
+    v->regs.r[RBX] = start_info;
+    v->regs.r[RDX] = 0;
+}
+
+static void host_cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
+{
+    __asm__ volatile("cpuid"
+                     : "=a"(out->eax), "=b"(out->ebx), "=c"(out->ecx), "=d"(out->edx)
+                     : "a"(leaf), "c"(subleaf));
+}
+
+static struct domain *create(const char *options)
+{
+    uint64_t vcpus = metal_nr_cpus(), limit;
+    if (option_size(options, "dom0_max_vcpus", &limit) && limit)
+        vcpus = MIN(vcpus, limit);
+    struct domain *d = domain_create(DOMID_CONTROL, MIN(vcpus, MAX_VCPUS));
+    if (!d)
+        panic("There is no memory for the control domain's own structures.");
+    d->control = d->privileged_for_all = true;
+    d->e820 = page_alloc();
+    must(d->e820 ? 0 : -ENOMEM, "a memory map");
+    must(policy_init(d, host_cpuid), "its view of the processor");
+    must(vplatform_init(d, irq_nr_gsis()), "its timers and interrupt controllers");
+    must(vpci_init(d), "PCI configuration space");
+    must(iommu_domain_init(d), "its I/O page tables");
+    d->p2m.mirror = true;
+    return d;
+}
+
+struct domain *dom0_build(const struct bootinfo *info, const char *options)
+{
+    static struct builder b;
+    b.info = info;
+    b.d = create(options);
+    b.wanted = memory_wanted(options);
+    load_kernel(&b);
+    take_memory(&b);
+    b.tables = place_low(&b, TABLES_SIZE);
+    copy_kernel(&b);
+    put_initrd(&b);
+    finish_e820(&b);
+    for (unsigned i = 1; i < b.d->max_vcpus; i++)
+        vcpu_reset(b.d->vcpu[i]);
+    put_start_info(&b);
+    set_first_vcpu(&b);
+    give_iomem(&b);
+    give_ports(b.d);
+    give_devices(b.d);
+    iommu_flush(b.d);
+    log_line("Control domain: %lu MiB, %u vCPUs, kernel at %lx to %lx, entry %lx", b.wanted >> 20, b.d->max_vcpus,
+             b.kernel.start, b.kernel.end, b.kernel.entry);
+    return b.d;
+}
+
+void dom0_start(struct domain *d)
+{
+    d->vcpu[0]->initialised = true;
+    vcpu_wake(d->vcpu[0], BLOCK_DOWN);
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Domains: the list of them, references, pausing, shutdown, and taking one apart.
+ *
+ * domain_create makes what each domain has (p2m, event channels, grants, vCPUs); what depends on the kind of domain
+ * (policy, platform, IOMMU) its builder adds, and domain_free() gives back whatever is there.
+ * Locks: `list_lock` guards the list; a domain's own lock its life (pause counts, shutdown). A reference keeps the
+ * struct, and being listed is one reference.
+ */
+#include <hv/domain.h>
+#include <hv/evtchn.h>
+#include <hv/frame.h>
+#include <hv/grant.h>
+#include <hv/iommu.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+#include <hv/policy.h>
+#include <hv/sched.h>
+#include <hv/vdev.h>
+#include <xen/xen.h>
+#include <xen/sched.h>
+
+#define PORT_BITMAP_ORDER 2 /* 12 KiB and a bit: 64 Ki ports and 3 more (APM2 15.10.1) */
+#define MSR_BITMAP_ORDER 1  /* 8 KiB (APM2 15.11) */
+#define P2M_FREE_STEP 4096
+#define NO_CODE (~0u)
+
+_Static_assert(sizeof(struct domain) <= PAGE_SIZE, "a domain is one page");
+_Static_assert(sizeof(struct shared_info) <= PAGE_SIZE, "64-bit layout");
+
+struct domain *hv_control_domain;
+
+static spinlock_t list_lock = SPINLOCK(LOCK_DOMAINS);
+static struct list domains = { &domains, &domains };
+static _Atomic uint64_t wallclock; /* ns since 1970 at system time 0; 0: as the RTC says */
+
+static struct domain *domain_of(struct list *l) { return list_item(l, struct domain, all); }
+
+/* --- references ------------------------------------------------------------------------------------------------- */
+
+static void domain_free(struct domain *d);
+
+static bool try_get(struct domain *d)
+{
+    uint32_t refs = load_relaxed(&d->refs);
+    do
+        if (!refs)
+            return false;
+    while (!atomic_compare_exchange_weak(&d->refs, &refs, refs + 1));
+    return true;
+}
+
+struct domain *domain_get(domid_t id)
+{
+    struct domain *found = NULL;
+    spin_lock(&list_lock);
+    list_for_each (l, &domains) {
+        if (domain_of(l)->id != id)
+            continue;
+        found = try_get(domain_of(l)) ? domain_of(l) : NULL;
+        break;
+    }
+    spin_unlock(&list_lock);
+    return found;
+}
+
+struct domain *domain_next(domid_t from)
+{
+    struct domain *found = NULL;
+    spin_lock(&list_lock);
+    list_for_each (l, &domains) /* in the order of ids */
+    {
+        if (domain_of(l)->id < from || !try_get(domain_of(l)))
+            continue;
+        found = domain_of(l);
+        break;
+    }
+    spin_unlock(&list_lock);
+    return found;
+}
+
+void domain_put(struct domain *d)
+{
+    uint32_t before = atomic_fetch_sub(&d->refs, 1);
+    BUG_ON(!before);
+    if (before == 1)
+        domain_free(d);
+}
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+/* Enters it into the list, unless its id is taken. */
+static bool enlist(struct domain *d)
+{
+    bool free = true;
+    spin_lock(&list_lock);
+    struct list *at = domains.prev;
+    while (at != &domains && domain_of(at)->id > d->id)
+        at = at->prev;
+    if (at != &domains && domain_of(at)->id == d->id)
+        free = false;
+    else
+        list_insert(at, &d->all);
+    spin_unlock(&list_lock);
+    return free;
+}
+
+static bool delist(struct domain *d)
+{
+    spin_lock(&list_lock);
+    bool listed = !list_empty(&d->all);
+    list_remove(&d->all);
+    spin_unlock(&list_lock);
+    return listed;
+}
+
+static int create_parts(struct domain *d)
+{
+    d->shared_info = page_alloc();
+    d->port_bitmap = pages_alloc(PORT_BITMAP_ORDER);
+    d->msr_bitmap = pages_alloc(MSR_BITMAP_ORDER);
+    if (!d->shared_info || !d->port_bitmap || !d->msr_bitmap)
+        return -ENOMEM;
+    memset(d->port_bitmap, 0xff, PAGE_SIZE << PORT_BITMAP_ORDER);
+    memset(d->msr_bitmap, 0xff, PAGE_SIZE << MSR_BITMAP_ORDER);
+    memset(d->shared_info->evtchn_mask, 0xff, sizeof(d->shared_info->evtchn_mask));
+    int rc = p2m_init(&d->p2m, d, hv->codec);
+    rc = rc ? rc : evtchn_init(d);
+    rc = rc ? rc : grant_init(d, GRANT_FRAMES_MAX, MAPTRACK_MAX);
+    for (unsigned i = 0; !rc && i < d->max_vcpus; i++)
+        rc = vcpu_create(d, i);
+    return rc;
+}
+
+struct domain *domain_create(domid_t id, unsigned max_vcpus)
+{
+    if (!max_vcpus || max_vcpus > MAX_VCPUS || id >= DOMID_FIRST_RESERVED)
+        return NULL;
+    struct domain *d = page_alloc();
+    if (!d)
+        return NULL;
+    d->id = id;
+    d->max_vcpus = max_vcpus;
+    d->max_pages = ~0ull;
+    d->created = metal_now();
+    d->sched_weight = SCHED_WEIGHT;
+    d->shutdown_code = NO_CODE;
+    d->watchdog[0] = d->watchdog[1] = ~0ull;
+    atomic_init(&d->refs, 1); /* the caller's; the list has one too when it is in */
+    spin_init(&d->lock, LOCK_DOMAIN);
+    list_init(&d->all);
+    if (create_parts(d) || !enlist(d)) {
+        domain_put(d);
+        return NULL;
+    }
+    atomic_fetch_add(&d->refs, 1);
+    domain_update_wallclock(d);
+    return d;
+}
+
+/* The last reference is gone; with domain_create having failed any part may be missing. */
+static void domain_free(struct domain *d)
+{
+    BUG_ON(!list_empty(&d->all));
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        if (!v)
+            continue;
+        sched_vcpu_remove(v);
+        vcpu_release_areas(v);
+        vlapic_free(v);
+        hv->vcpu_free(v);
+        page_free(v->extra);
+        page_free(v);
+    }
+    if (d->grants)
+        grant_free(d);
+    if (d->events)
+        evtchn_free(d);
+    if (d->pci)
+        vpci_free(d);
+    if (d->platform)
+        vplatform_free(d);
+    if (d->pci)
+        vpci_free(d);
+    if (d->policy)
+        policy_free(d);
+    if (d->iommu)
+        iommu_domain_free(d);
+    while (d->p2m.domain && p2m_free(&d->p2m, P2M_FREE_STEP) == -ERESTART) {
+    }
+    rangeset_free(&d->iomem);
+    rangeset_free(&d->ioports);
+    rangeset_free(&d->irqs);
+    if (d->msr_bitmap)
+        pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
+    if (d->port_bitmap)
+        pages_free(d->port_bitmap, PORT_BITMAP_ORDER);
+    if (d->shared_info)
+        page_free(d->shared_info);
+    if (d->e820)
+        page_free(d->e820);
+    page_free(d);
+}
+
+int domain_kill(struct domain *d)
+{
+    BUG_ON(d->control);
+    if (!atomic_exchange(&d->dying, true)) {
+        domain_pause(d);
+        for (unsigned i = 0; i < d->max_vcpus; i++) {
+            atomic_fetch_or(&d->vcpu[i]->blocked, BLOCK_DYING);
+            vcpu_release_areas(d->vcpu[i]);
+        }
+    }
+    int rc = evtchn_destroy(d);
+    rc = rc ? rc : grant_destroy(d);
+    rc = rc ? rc : p2m_free(&d->p2m, P2M_FREE_STEP);
+    if (rc)
+        return rc;
+    if (!delist(d)) /* somebody else was faster */
+        return 0;
+    atomic_store(&d->pages, 0);
+    domain_put(d);
+    if (hv_control_domain)
+        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
+    return 0;
+}
+
+/* --- pausing ------------------------------------------------------------------------------------------------------ */
+
+static void pause_vcpus(struct domain *d)
+{
+    spin_lock(&d->lock);
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        if (d->vcpu[i]->pause_count++)
+            continue;
+        atomic_fetch_or(&d->vcpu[i]->blocked, BLOCK_PAUSE);
+        vcpu_kick(d->vcpu[i], WORK_PAUSE);
+    }
+    spin_unlock(&d->lock);
+}
+
+void domain_pause(struct domain *d)
+{
+    pause_vcpus(d);
+    /* A domain that may pause others cannot be paused itself (domctl.c), so nobody here waits for us. */
+    for (unsigned i = 0; i < d->max_vcpus; i++)
+        while (sched_running(d->vcpu[i]))
+            cpu_relax();
+}
+
+void domain_unpause(struct domain *d)
+{
+    spin_lock(&d->lock);
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        BUG_ON(!d->vcpu[i]->pause_count);
+        if (!--d->vcpu[i]->pause_count)
+            vcpu_wake(d->vcpu[i], BLOCK_PAUSE);
+    }
+    spin_unlock(&d->lock);
+}
+
+/* --- shutdown ----------------------------------------------------------------------------------------------------- */
+
+void domain_shutdown(struct domain *d, uint32_t code)
+{
+    if (atomic_exchange(&d->shutting_down, true))
+        return;
+    uint32_t none = NO_CODE;
+    if (!atomic_compare_exchange_strong(&d->shutdown_code, &none, code))
+        code = none; /* SCHEDOP_shutdown_code came first */
+    log_line("Domain %u shut down, code %u", d->id, code);
+    if (d == hv_control_domain) {
+        metal_machine_end(code);
+        return;
+    }
+    pause_vcpus(d); /* its own vCPU stops when it returns to vcpu_loop */
+    if (hv_control_domain)
+        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
+}
+
+void domain_resume(struct domain *d)
+{
+    if (!atomic_exchange(&d->shutting_down, false))
+        return;
+    store_relaxed(&d->shutdown_code, NO_CODE);
+    domain_unpause(d);
+}
+
+void domain_crash(struct domain *d, const char *format, ...)
+{
+    char why[160];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, sizeof(why), format, args);
+    va_end(args);
+    if (load_relaxed(&d->shutting_down))
+        return;
+    log_line("Domain %u is at fault: %s", d->id, why);
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        if (!v || load_relaxed(&v->cpu) != metal_cpu() || !load_relaxed(&v->sched.running))
+            continue;
+        log_line("vCPU %u: RIP %016lx RSP %016lx RFLAGS %lx RAX %lx", v->id, v->regs.rip, v->regs.r[RSP],
+                 v->regs.rflags, v->regs.r[RAX]);
+        hv->dump(v);
+    }
+    domain_shutdown(d, SHUTDOWN_crash);
+}
+
+/* --- wall clock -----------------------------------------------------------------------------------------------------
+ */
+
+void domain_update_wallclock(struct domain *d)
+{
+    struct shared_info *s = d->shared_info;
+    uint32_t ns, odd = s->wc_version | 1;
+    uint64_t epoch = atomic_load(&wallclock);
+    if (!epoch) {
+        epoch = metal_wallclock_seconds(&ns) * 1000000000;
+        epoch += ns - metal_now();
+    }
+    epoch += d->time_offset;
+    *(volatile uint32_t *)&s->wc_version = odd;
+    atomic_thread_fence(memory_order_release);
+    s->wc_sec = epoch / 1000000000;
+    s->wc_sec_hi = epoch / 1000000000 >> 32;
+    s->wc_nsec = epoch % 1000000000;
+    atomic_thread_fence(memory_order_release);
+    *(volatile uint32_t *)&s->wc_version = odd + 1;
+}
+
+void domain_set_wallclock(uint64_t epoch_ns)
+{
+    atomic_store(&wallclock, epoch_ns);
+    spin_lock(&list_lock);
+    list_for_each (l, &domains)
+        domain_update_wallclock(domain_of(l));
+    spin_unlock(&list_lock);
+}

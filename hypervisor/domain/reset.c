@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A vCPU's state after INIT and after a start-up IPI (SDM 3A tables 10-1, 9-1; APM2 14.1.3). On its own CPU, or while
+ * it never ran. */
+#include <hv/domain.h>
+#include <hv/lib.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+#include <hv/vdev.h>
+
+#define CR0_AFTER_INIT 0x60000010ull
+#define FAMILY_MODEL 0x00800f10
+
+enum { DATA = 0x93, CODE = 0x9b, LDT = 0x82, TSS_BUSY = 0x8b };
+
+static struct segment real_mode(uint16_t selector, uint16_t attributes)
+{
+    return (struct segment){ selector, attributes, 0xffff, (uint64_t)selector << 4 };
+}
+
+void vcpu_reset(struct vcpu *v)
+{
+    struct vcpu_state s;
+    memset(&s, 0, sizeof(s));
+    for (unsigned i = 0; i < NR_SEGS; i++)
+        s.seg[i] = real_mode(0, DATA);
+    s.seg[SEG_CS] = (struct segment){ 0xf000, CODE, 0xffff, 0xffff0000 };
+    s.seg[SEG_LDTR].attributes = LDT;
+    s.seg[SEG_TR].attributes = TSS_BUSY;
+    s.cr0 = CR0_AFTER_INIT;
+    s.dr6 = 0xffff0ff0;
+    s.dr7 = 0x400;
+    s.pat = 0x0007040600070406ull;
+    memset(&v->regs, 0, sizeof(v->regs));
+    v->regs.rip = 0xfff0;
+    v->regs.rflags = 2;
+    v->regs.r[RDX] = FAMILY_MODEL;
+    v->cr8 = 0;
+    hv->state_put(v, &s);
+    metal_reset_fpu(v);
+}
+
+void vcpu_sipi(struct vcpu *v, uint8_t vector)
+{
+    struct vcpu_state s;
+    vcpu_reset(v);
+    hv->state_get(v, &s);
+    s.seg[SEG_CS] = real_mode(vector << 8, CODE);
+    hv->state_put(v, &s);
+    v->regs.rip = 0;
+}

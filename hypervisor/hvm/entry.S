@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * void svm_run(struct regs *regs, paddr_t vmcb, paddr_t host_vmcb)
+ *
+ * Enters a guest (APM2 15.5): loads its registers, runs it until it exits, saves them, and returns like any function. RAX, RSP, RIP and
+ * RFLAGS are the VMCB's; svm.c copies them. Interrupts of the host that came meanwhile are taken between STGI and CLI: the one place where
+ * the hypervisor takes any while it works for a guest.
+ *
+ * struct regs: RAX RCX RDX RBX RSP RBP RSI RDI R8..R15, 8 bytes each.
+ */
+        .text
+        .globl svm_run
+svm_run:
+        push    %rbx
+        push    %rbp
+        push    %r12
+        push    %r13
+        push    %r14
+        push    %r15
+        push    %rdi
+        push    %rdx
+        mov     %rsi, %rax
+        clgi
+        sti                             /* recognised when the guest runs: VMRUN sets GIF */
+        vmload  %rax
+        mov     1*8(%rdi), %rcx
+        mov     2*8(%rdi), %rdx
+        mov     3*8(%rdi), %rbx
+        mov     5*8(%rdi), %rbp
+        mov     6*8(%rdi), %rsi
+        mov     8*8(%rdi), %r8
+        mov     9*8(%rdi), %r9
+        mov     10*8(%rdi), %r10
+        mov     11*8(%rdi), %r11
+        mov     12*8(%rdi), %r12
+        mov     13*8(%rdi), %r13
+        mov     14*8(%rdi), %r14
+        mov     15*8(%rdi), %r15
+        mov     7*8(%rdi), %rdi
+        vmrun   %rax
+        vmsave  %rax
+        mov     (%rsp), %rax
+        vmload  %rax
+        mov     8(%rsp), %rax
+        mov     %rcx, 1*8(%rax)
+        mov     %rdx, 2*8(%rax)
+        mov     %rbx, 3*8(%rax)
+        mov     %rbp, 5*8(%rax)
+        mov     %rsi, 6*8(%rax)
+        mov     %rdi, 7*8(%rax)
+        mov     %r8, 8*8(%rax)
+        mov     %r9, 9*8(%rax)
+        mov     %r10, 10*8(%rax)
+        mov     %r11, 11*8(%rax)
+        mov     %r12, 12*8(%rax)
+        mov     %r13, 13*8(%rax)
+        mov     %r14, 14*8(%rax)
+        mov     %r15, 15*8(%rax)
+        /* Nothing of the guest's stays in registers: speculation would find it there. */
+        xor     %ecx, %ecx
+        xor     %edx, %edx
+        xor     %ebx, %ebx
+        xor     %ebp, %ebp
+        xor     %esi, %esi
+        xor     %edi, %edi
+        xor     %r8d, %r8d
+        xor     %r9d, %r9d
+        xor     %r10d, %r10d
+        xor     %r11d, %r11d
+        stgi
+        nop
+        cli
+        add     $16, %rsp
+        pop     %r15
+        pop     %r14
+        pop     %r13
+        pop     %r12
+        pop     %rbp
+        pop     %rbx
+        ret
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vcpu_loop(): what each CPU does for ever: choose a vCPU, do its pending work, enter it, handle why it came out.
+ *
+ * The handshake with those who want something of a running vCPU: they set a work bit, then look at v->inside and kick
+ * its CPU; we set v->inside, then look at the work bits a last time, and enter only when there are none. Both sides are
+ * sequentially consistent, so one of them sees the other. A kick that comes after that look ends the guest's run at
+ * once, since the interrupt waits for VMRUN.
+ */
+#include "run.h"
+
+#include "../cpu/cpu.h"
+#include "../cpu/x86.h"
+#include "switch.h"
+
+#include <hv/domain.h>
+#include <hv/evtchn.h>
+#include <hv/exit.h>
+#include <hv/log.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+#include <hv/sched.h>
+#include <hv/vdev.h>
+
+#define NEVER ~0ull
+
+static uint64_t run_timers(struct vcpu *v, uint64_t now)
+{
+    vcpu_run_timers(v, now);
+    return vcpu_next_timer(v);
+}
+
+/* A vCPU that does not run waits in the list of the CPU it ran on last. */
+static void timer_park(struct vcpu *v, uint64_t when)
+{
+    struct cpu *c = this_cpu();
+    v->timer_when = when;
+    if (when == NEVER)
+        return;
+    spin_lock(&c->timer_lock);
+    v->timer_cpu = c->id;
+    list_append(&c->timers, &v->timer_entry);
+    spin_unlock(&c->timer_lock);
+}
+
+static void timer_unpark(struct vcpu *v)
+{
+    if (v->timer_when == NEVER)
+        return;
+    struct cpu *c = hv_cpus[v->timer_cpu];
+    spin_lock(&c->timer_lock);
+    list_remove(&v->timer_entry);
+    spin_unlock(&c->timer_lock);
+    v->timer_when = NEVER;
+}
+
+/* Wakes those whose time has come; the earliest of the others. */
+static uint64_t timers_due(struct cpu *c, uint64_t now)
+{
+    uint64_t next = NEVER;
+    spin_lock(&c->timer_lock);
+    for (struct list *at = c->timers.next, *after; at != &c->timers; at = after) {
+        struct vcpu *v = list_item(at, struct vcpu, timer_entry);
+        after = at->next;
+        if (v->timer_when > now) {
+            next = MIN(next, v->timer_when);
+            continue;
+        }
+        v->timer_when = NEVER;
+        list_remove(at);
+        vcpu_kick(v, WORK_TIMER);
+    }
+    spin_unlock(&c->timer_lock);
+    return next;
+}
+
+void clock_alarm(void)
+{
+    struct cpu *c = this_cpu();
+    c->alarm = NEVER;
+    c->tick = true;
+}
+
+/* The alarm's three sources, looked at again when one of them may have changed. */
+static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
+{
+    metal_set_alarm(MIN(MIN(mine, timers_due(c, now)), sched_alarm_time(c->id)));
+}
+
+static void start_up(struct vcpu *v)
+{
+    unsigned taken = vlapic_take_init(v);
+    if (taken & VLAPIC_INIT) {
+        vlapic_reset(v);
+        vcpu_reset(v);
+        atomic_fetch_or(&v->blocked, BLOCK_SIPI);
+    }
+    if (taken & VLAPIC_SIPI) {
+        vcpu_sipi(v, v->sipi_vector);
+        v->initialised = true;
+        atomic_fetch_and(&v->blocked, ~BLOCK_SIPI);
+    }
+}
+
+/* Delivers the one interrupt that has priority, or asks to be told when it can. NMIs first, then the PIC, then the
+ * local APIC. */
+static void deliver(struct vcpu *v)
+{
+    if (v->nmi_waits && hv->ready(v, INJECT_NMI)) {
+        v->nmi_waits = false;
+        hv->inject(v, INJECT_NMI, 2, false, 0, 0);
+        return;
+    }
+    if (evtchn_upcall_pending(v) && !v->upcall_vector && v->domain->callback_vector) {
+        if (hv->ready(v, INJECT_INTERRUPT)) {
+            hv->inject(v, INJECT_INTERRUPT, v->domain->callback_vector, false, 0, 0);
+            return;
+        }
+        hv->want_window(v, true);
+        return;
+    }
+    int pic = v->id == 0 ? virqchip_pic_vector(v, false) : -1;
+    int vector = pic >= 0 ? pic : vlapic_pending(v);
+    if (vector < 0) {
+        hv->want_window(v, false);
+        return;
+    }
+    if (!hv->ready(v, INJECT_INTERRUPT)) {
+        hv->want_window(v, true);
+        return;
+    }
+    if (pic >= 0)
+        vector = virqchip_pic_vector(v, true);
+    else
+        vlapic_acknowledge(v, vector);
+    hv->inject(v, INJECT_INTERRUPT, vector, false, 0, 0);
+    if (vlapic_pending(v) >= 0)
+        hv->want_window(v, true);
+}
+
+/* Everything that was asked of this vCPU. Bits that are left keep it from entering. */
+static void do_work(struct vcpu *v, uint64_t *next)
+{
+    uint32_t work = atomic_fetch_and(&v->work, WORK_RESCHEDULE | WORK_PAUSE);
+    if (work & WORK_FLUSH)
+        hv->flush(v);
+    if (work & WORK_INIT)
+        start_up(v);
+    if (work & WORK_NMI)
+        v->nmi_waits = true;
+    if (work & WORK_TIMER)
+        *next = run_timers(v, metal_now());
+    if (work & WORK_EVENT && v->upcall_vector && evtchn_upcall_pending(v))
+        vlapic_accept(v, v->upcall_vector, false);
+    deliver(v);
+}
+
+/* Runs one vCPU until something else shall run here. */
+static void run(struct cpu *c, struct vcpu *v)
+{
+    uint64_t next = run_timers(v, metal_now());
+    c->current = v;
+    vcpu_load(v);
+    vcpu_update_runstate(v, metal_now());
+    set_alarm(c, next, metal_now());
+    atomic_fetch_or(&v->work, WORK_LAPIC);
+    while (!load_relaxed(&v->blocked)) {
+        uint32_t work = load_relaxed(&v->work);
+        if (work & (WORK_RESCHEDULE | WORK_PAUSE)) {
+            atomic_fetch_and(&v->work, ~(WORK_RESCHEDULE | WORK_PAUSE));
+            break;
+        }
+        if (unlikely(c->tick || work & WORK_TIMER)) {
+            c->tick = false;
+            next = run_timers(v, metal_now());
+            atomic_fetch_and(&v->work, ~WORK_TIMER);
+            set_alarm(c, next, metal_now());
+            if (sched_alarm_time(c->id) <= metal_now())
+                break;
+            continue;
+        }
+        if (work) {
+            do_work(v, &next);
+            continue;
+        }
+        atomic_store(&v->inside, true);
+        if (unlikely(atomic_load(&v->work))) {
+            atomic_store(&v->inside, false);
+            continue;
+        }
+        struct vm_exit x;
+        hv->enter(v, &x);
+        store_relaxed(&v->inside, false);
+        if (x.kind != EXIT_NONE)
+            exit_dispatch(v, &x);
+    }
+    vcpu_unload(v);
+    vcpu_update_runstate(v, metal_now());
+    c->current = NULL;
+    timer_park(v, run_timers(v, metal_now()));
+}
+
+static void idle(struct cpu *c)
+{
+    set_alarm(c, NEVER, metal_now());
+    if (!c->tick && !sched_has_work(c->id))
+        halt_once();
+    c->tick = false;
+}
+
+void vcpu_loop(void)
+{
+    struct cpu *c = this_cpu();
+    struct vcpu *previous = NULL;
+    for (;;) {
+        struct vcpu *v = sched_pick(c->id, previous, metal_now());
+        previous = v;
+        if (!v) {
+            idle(c);
+            continue;
+        }
+        timer_unpark(v);
+        run(c, v);
+    }
+}
+
+void metal_flush_p2m(struct domain *d)
+{
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        if (!v || !v->hw)
+            continue;
+        atomic_fetch_or(&v->work, WORK_FLUSH);
+        if (!atomic_load(&v->inside))
+            continue;
+        metal_kick(load_relaxed(&v->cpu));
+        while (atomic_load(&v->inside) && atomic_load(&v->work) & WORK_FLUSH)
+            cpu_relax();
+    }
+}

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * AMD's half of the vendor seam (APM2 chapter 15): moves state between struct vcpu and the VMCB and decodes exits.
+ * Nothing is decided here (hv/ops.h).
+ *
+ * The VMCB belongs to the CPU that runs the vCPU; whoever else reads it has paused the vCPU.
+ */
+#include "vmcb.h"
+
+#include "../cpu/cpu.h"
+#include "../cpu/x86.h"
+#include "npt.h"
+
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/lib.h>
+#include <hv/log.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+
+#define SVM_LEAF 0x8000000a
+#define VM_CR_SVMDIS BIT(4)
+#define TLB_FLUSH_ALL 1
+#define TLB_FLUSH_GUEST 3
+#define MSRPM_RANGE 0x2000u
+
+/* One page: this, then nothing. The VMCB is a page of its own. */
+struct hw_vcpu {
+    struct vmcb *vmcb;
+    paddr_t vmcb_at;
+    uint64_t asid_generation;
+    unsigned asid_cpu;
+    bool nmi_masked;
+};
+
+void svm_run(struct regs *regs, paddr_t vmcb, paddr_t host_vmcb);
+
+static struct vmcb *vmcb_of(const struct vcpu *v) { return v->hw->vmcb; }
+static void dirty(struct vcpu *v, uint32_t bits) { vmcb_of(v)->clean &= ~bits; }
+
+static int svm_cpu_on(void)
+{
+    struct cpu *c = this_cpu();
+    if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS) {
+        log_line("The firmware has switched SVM off (VM_CR.SVMDIS). Switch \"SVM\" or \"AMD-V\" on in the firmware's "
+                 "setup.");
+        return -EPERM;
+    }
+    if (!c->hsave) {
+        void *save = page_alloc(), *host = page_alloc();
+        BUG_ON(!save || !host);
+        c->hsave = ptr_paddr(save);
+        c->host_vmcb = ptr_paddr(host);
+    }
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, c->hsave);
+    __asm__ volatile("vmsave %0" : : "a"(c->host_vmcb) : "memory");
+    struct cpuid_result r = cpuid(SVM_LEAF, 0);
+    hv_features.asids = r.ebx;
+    hv_features.nrips = r.edx & BIT(3);
+    hv_features.flush_by_asid = r.edx & BIT(6);
+    hv_features.decode_assists = r.edx & BIT(7);
+    c->asid_generation++;
+    c->asid_next = 1;
+    return 0;
+}
+
+static void svm_cpu_off(void)
+{
+    __asm__ volatile("stgi");
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
+}
+
+static void set_intercepts(struct vmcb *b)
+{
+    b->intercept_exception = BIT(1) | BIT(17) | BIT(18); /* #DB and #AC could loop for ever in microcode; #MC is ours */
+    b->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
+                    INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO |
+                    INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+    b->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
+                    INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
+                    INTERCEPT_XSETBV;
+}
+
+static int svm_vcpu_init(struct vcpu *v)
+{
+    struct hw_vcpu *hw = page_alloc();
+    struct vmcb *b = page_alloc();
+    if (!hw || !b) {
+        page_free(hw);
+        page_free(b);
+        return -ENOMEM;
+    }
+    hw->vmcb = b;
+    hw->vmcb_at = ptr_paddr(b);
+    v->hw = hw;
+    set_intercepts(b);
+    b->iopm = ptr_paddr(v->domain->port_bitmap);
+    b->msrpm = ptr_paddr(v->domain->msr_bitmap);
+    b->nested_control = 1;
+    b->nested_cr3 = mfn_paddr(v->domain->p2m.root);
+    b->virtual_interrupt = VINTR_MASKING;
+    b->efer = EFER_SVME;
+    b->pat = 0x0007040600070406ull;
+    return 0;
+}
+
+static void svm_vcpu_free(struct vcpu *v)
+{
+    if (!v->hw)
+        return;
+    page_free(v->hw->vmcb);
+    page_free(v->hw);
+    v->hw = NULL;
+}
+
+/* A tag for cached translations that nobody else on this CPU uses (15.16). */
+static void assign_asid(struct vcpu *v)
+{
+    struct cpu *c = this_cpu();
+    struct hw_vcpu *hw = v->hw;
+    if (likely(hw->asid_generation == c->asid_generation && hw->asid_cpu == c->id))
+        return;
+    if (c->asid_next >= hv_features.asids) {
+        c->asid_generation++;
+        c->asid_next = 1;
+        hw->vmcb->tlb_control = TLB_FLUSH_ALL;
+    }
+    hw->vmcb->asid = c->asid_next++;
+    hw->asid_generation = c->asid_generation;
+    hw->asid_cpu = c->id;
+    hw->vmcb->clean = 0;
+}
+
+static void svm_flush(struct vcpu *v)
+{
+    vmcb_of(v)->tlb_control = hv_features.flush_by_asid ? TLB_FLUSH_GUEST : TLB_FLUSH_ALL;
+}
+
+static void decode_io(const struct vmcb *b, struct vm_exit *x)
+{
+    uint64_t info = b->exit_info1;
+    x->kind = EXIT_PIO;
+    x->pio.port = info >> 16;
+    x->pio.in = info & 1;
+    x->pio.string = info & BIT(2);
+    x->pio.rep = info & BIT(3);
+    x->pio.size = info >> 4 & 7;
+    x->pio.segment = hv_features.decode_assists ? info >> 10 & 7 : 0xff;
+    x->pio.next_rip = b->exit_info2;
+    x->length = b->exit_info2 - b->rip;
+}
+
+static void decode_fault(const struct vmcb *b, struct vm_exit *x)
+{
+    x->kind = EXIT_FAULT;
+    x->fault.gpa = b->exit_info2;
+    x->fault.write = b->exit_info1 & BIT(1);
+    x->fault.user = b->exit_info1 & BIT(2);
+    x->fault.fetch = b->exit_info1 & BIT(4);
+    x->fault.table_walk = b->exit_info1 & BIT(33);
+    x->fault.delivering = b->exit_int_info & EVENT_VALID;
+}
+
+static void decode_exception(struct vmcb *b, struct vm_exit *x)
+{
+    x->kind = EXIT_EXCEPTION;
+    x->exception.vector = b->exit_code - VMEXIT_EXCEPTION;
+    x->exception.has_code = x->exception.vector == 17;
+    x->exception.code = b->exit_info1;
+    x->exception.cr2 = b->cr2;
+}
+
+/* Kinds that need no more than their instruction's length. */
+static enum exit_kind simple_kind(uint64_t code)
+{
+    switch (code) {
+    case VMEXIT_CPUID: return EXIT_CPUID;
+    case VMEXIT_VMMCALL: return EXIT_HYPERCALL;
+    case VMEXIT_HLT: return EXIT_HLT;
+    case VMEXIT_WBINVD:
+    case VMEXIT_INVD: return EXIT_INVD;
+    case VMEXIT_RDPMC: return EXIT_RDPMC;
+    case VMEXIT_MONITOR: return EXIT_MONITOR;
+    case VMEXIT_MWAIT:
+    case VMEXIT_MWAIT_ARMED: return EXIT_MWAIT;
+    case VMEXIT_XSETBV: return EXIT_XSETBV;
+    case VMEXIT_PAUSE: return EXIT_PAUSE;
+    case VMEXIT_TASK: return EXIT_TASK_SWITCH;
+    case VMEXIT_INTR:
+    case VMEXIT_NMI:
+    case VMEXIT_SMI:
+    case VMEXIT_INIT: return EXIT_NONE;
+    default: return NR_EXITS;
+    }
+}
+
+static void svm_decode(struct vcpu *v, struct vm_exit *x)
+{
+    struct vmcb *b = vmcb_of(v);
+    uint64_t code = b->exit_code;
+    x->length = hv_features.nrips && b->next_rip > b->rip ? b->next_rip - b->rip : 0;
+    if (code == VMEXIT_MSR) {
+        x->kind = b->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
+        return;
+    }
+    if ((x->kind = simple_kind(code)) != NR_EXITS) {
+        if (x->kind == EXIT_HYPERCALL)
+            x->length = 3;
+        return;
+    }
+    if (code == VMEXIT_NPF) {
+        decode_fault(b, x);
+    } else if (code == VMEXIT_IO) {
+        decode_io(b, x);
+    } else if (code == VMEXIT_VINTR) {
+        x->kind = EXIT_WINDOW;
+    } else if (code == VMEXIT_IRET) {
+        /* The handler's end: another NMI may come. (It may come one instruction early, which handlers bear.) */
+        b->intercept1 &= ~INTERCEPT_IRET;
+        b->clean &= ~CLEAN_INTERCEPTS;
+        v->hw->nmi_masked = false;
+        x->kind = EXIT_WINDOW;
+    } else if (code == VMEXIT_SHUTDOWN) {
+        x->kind = EXIT_SHUTDOWN;
+    } else if (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST) {
+        decode_exception(b, x);
+    } else if (code == VMEXIT_INVLPGA || (code >= VMEXIT_VMRUN && code <= VMEXIT_SKINIT)) {
+        x->kind = EXIT_UNDEFINED;
+    } else {
+        x->kind = EXIT_INVALID_STATE;
+        x->invalid.code = code;
+        x->invalid.info1 = b->exit_info1;
+        x->invalid.info2 = b->exit_info2;
+    }
+}
+
+static void svm_enter(struct vcpu *v, struct vm_exit *x)
+{
+    struct vmcb *b = vmcb_of(v);
+    assign_asid(v);
+    b->rax = v->regs.r[RAX];
+    b->rsp = v->regs.r[RSP];
+    b->rip = v->regs.rip;
+    b->rflags = v->regs.rflags;
+    uint64_t tpr = (b->virtual_interrupt & ~VINTR_TPR) | v->cr8;
+    if (tpr != b->virtual_interrupt) {
+        b->virtual_interrupt = tpr;
+        b->clean &= ~CLEAN_TPR;
+    }
+    svm_run(&v->regs, v->hw->vmcb_at, this_cpu()->host_vmcb);
+    v->regs.r[RAX] = b->rax;
+    v->regs.r[RSP] = b->rsp;
+    v->regs.rip = b->rip;
+    v->regs.rflags = b->rflags;
+    v->cr8 = b->virtual_interrupt & 15;
+    b->tlb_control = 0;
+    b->clean = CLEAN_ALL & ~CLEAN_TPR;
+    /* 15.20: an exit cut the delivery of this event short; it comes again. Software interrupts are executed again. */
+    uint64_t event = b->exit_int_info;
+    b->event_injection = event & EVENT_VALID && (event >> 8 & 7) != EVENT_SOFTWARE ? event : 0;
+    svm_decode(v, x);
+}
+
+static void svm_state_get(const struct vcpu *v, struct vcpu_state *s)
+{
+    const struct vmcb *b = vmcb_of(v);
+    const struct segment *from = &b->es;
+    for (unsigned i = 0; i < NR_SEGS; i++)
+        s->seg[i] = from[i];
+    s->cr0 = b->cr0;
+    s->cr2 = b->cr2;
+    s->cr3 = b->cr3;
+    s->cr4 = b->cr4;
+    s->efer = b->efer & ~EFER_SVME;
+    s->dr6 = b->dr6;
+    s->dr7 = b->dr7;
+    s->star = b->star;
+    s->lstar = b->lstar;
+    s->cstar = b->cstar;
+    s->sfmask = b->sfmask;
+    s->kernel_gs_base = b->kernel_gs_base;
+    s->sysenter_cs = b->sysenter_cs;
+    s->sysenter_esp = b->sysenter_esp;
+    s->sysenter_eip = b->sysenter_eip;
+    s->pat = b->pat;
+    s->cpl = b->cpl;
+}
+
+static void svm_state_put(struct vcpu *v, const struct vcpu_state *s)
+{
+    struct vmcb *b = vmcb_of(v);
+    struct segment *to = &b->es;
+    for (unsigned i = 0; i < NR_SEGS; i++)
+        to[i] = s->seg[i];
+    b->cr0 = s->cr0;
+    b->cr2 = s->cr2;
+    b->cr3 = s->cr3;
+    b->cr4 = s->cr4;
+    b->efer = s->efer | EFER_SVME;
+    b->dr6 = s->dr6;
+    b->dr7 = s->dr7;
+    b->star = s->star;
+    b->lstar = s->lstar;
+    b->cstar = s->cstar;
+    b->sfmask = s->sfmask;
+    b->kernel_gs_base = s->kernel_gs_base;
+    b->sysenter_cs = s->sysenter_cs;
+    b->sysenter_esp = s->sysenter_esp;
+    b->sysenter_eip = s->sysenter_eip;
+    b->pat = s->pat;
+    b->cpl = s->cpl;
+    b->clean = 0;
+}
+
+static void svm_paging(const struct vcpu *v, struct vcpu_paging *p)
+{
+    const struct vmcb *b = vmcb_of(v);
+    p->cr0 = b->cr0;
+    p->cr3 = b->cr3;
+    p->cr4 = b->cr4;
+    p->efer = b->efer & ~EFER_SVME;
+    p->cpl = b->cpl;
+    p->long_mode = b->efer & EFER_LMA;
+    p->code64 = p->long_mode && b->cs.attributes & BIT(9);
+}
+
+/* Where an MSR of the hardware state lives in the VMCB; NULL: not there. */
+static uint64_t *msr_field(struct vmcb *b, uint32_t msr)
+{
+    switch (msr) {
+    case MSR_EFER: return &b->efer;
+    case MSR_STAR: return &b->star;
+    case MSR_LSTAR: return &b->lstar;
+    case MSR_CSTAR: return &b->cstar;
+    case MSR_SFMASK: return &b->sfmask;
+    case MSR_FS_BASE: return &b->fs.base;
+    case MSR_GS_BASE: return &b->gs.base;
+    case MSR_KERNEL_GS_BASE: return &b->kernel_gs_base;
+    case 0x174: return &b->sysenter_cs;
+    case 0x175: return &b->sysenter_esp;
+    case 0x176: return &b->sysenter_eip;
+    case MSR_PAT: return &b->pat;
+    default: return NULL;
+    }
+}
+
+static bool svm_msr_get(const struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    const uint64_t *field = msr_field(vmcb_of(v), msr);
+    if (!field)
+        return false;
+    *value = msr == MSR_EFER ? *field & ~EFER_SVME : *field;
+    return true;
+}
+
+static bool svm_msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
+{
+    uint64_t *field = msr_field(vmcb_of(v), msr);
+    if (msr == MSR_TSC_AUX && hv_features.rdtscp)
+        wrmsr(msr, value); /* as vcpu_load() does; policy.c keeps it */
+    if (!field)
+        return msr == MSR_TSC_AUX;
+    *field = msr == MSR_EFER ? value | EFER_SVME : value;
+    dirty(v, CLEAN_CR | CLEAN_NESTED | CLEAN_SEG);
+    return true;
+}
+
+/* Two bits an MSR, reads and writes, in three ranges of 0x2000 MSRs (15.11). */
+static void svm_msr_open(struct domain *d, uint32_t msr, bool read, bool write)
+{
+    static const uint32_t bases[] = { 0, 0xc0000000, 0xc0010000 };
+    uint8_t *map = (uint8_t *)d->msr_bitmap;
+    for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
+        if (msr - bases[i] >= MSRPM_RANGE)
+            continue;
+        uint32_t bit = i * MSRPM_RANGE * 2 + (msr - bases[i]) * 2;
+        uint8_t open = (read ? 1 : 0) | (write ? 2 : 0);
+        map[bit / 8] = (map[bit / 8] | 3 << bit % 8) & ~(open << bit % 8);
+    }
+}
+
+static bool svm_ready(const struct vcpu *v, enum inject kind)
+{
+    const struct vmcb *b = vmcb_of(v);
+    if (b->event_injection & EVENT_VALID)
+        return false;
+    if (kind == INJECT_NMI)
+        return !v->hw->nmi_masked && !(b->shadow & 1);
+    return v->regs.rflags & RFLAGS_IF && !(b->shadow & 1);
+}
+
+static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t code, uint64_t cr2)
+{
+    struct vmcb *b = vmcb_of(v);
+    uint64_t type = kind == INJECT_EXCEPTION ? EVENT_EXCEPTION : kind == INJECT_NMI ? EVENT_NMI : EVENT_INTERRUPT;
+    b->event_injection = vector | type << 8 | EVENT_VALID;
+    if (has_code)
+        b->event_injection |= EVENT_HAS_CODE | (uint64_t)code << 32;
+    if (kind == INJECT_EXCEPTION && vector == 14) {
+        b->cr2 = cr2;
+        dirty(v, CLEAN_CR2);
+    }
+    if (kind == INJECT_NMI) {
+        v->hw->nmi_masked = true;
+        b->intercept1 |= INTERCEPT_IRET;
+        dirty(v, CLEAN_INTERCEPTS);
+    }
+}
+
+/* A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). */
+static void svm_want_window(struct vcpu *v, bool on)
+{
+    struct vmcb *b = vmcb_of(v);
+    bool is_on = b->intercept1 & INTERCEPT_VINTR;
+    if (on == is_on)
+        return;
+    b->intercept1 ^= INTERCEPT_VINTR;
+    b->virtual_interrupt ^= VINTR_IRQ | VINTR_IGNORE_TPR | 15ull << VINTR_PRIORITY_SHIFT;
+    dirty(v, CLEAN_INTERCEPTS | CLEAN_TPR);
+}
+
+static void svm_end_shadow(struct vcpu *v) { vmcb_of(v)->shadow &= ~1ull; }
+
+static void svm_set_tsc_offset(struct vcpu *v, int64_t offset)
+{
+    vmcb_of(v)->tsc_offset = offset;
+    dirty(v, CLEAN_INTERCEPTS);
+}
+
+static void svm_dump(const struct vcpu *v)
+{
+    const struct vmcb *b = vmcb_of(v);
+    log_line("VMCB: exit %lx info %lx %lx event %lx inject %lx intr %lx shadow %lx asid %u", b->exit_code,
+             b->exit_info1, b->exit_info2, b->exit_int_info, b->event_injection, b->virtual_interrupt, b->shadow,
+             b->asid);
+    log_line("  rip %016lx rsp %016lx rflags %lx cpl %u cr0 %lx cr2 %lx cr3 %lx cr4 %lx efer %lx", b->rip, b->rsp,
+             b->rflags, b->cpl, b->cr0, b->cr2, b->cr3, b->cr4, b->efer);
+    const struct segment *s = &b->es;
+    static const char *const names[] = { "es", "cs", "ss", "ds", "fs", "gs", "gdtr", "ldtr", "idtr", "tr" };
+    for (unsigned i = 0; i < NR_SEGS; i++)
+        log_line("  %4s %04x %03x %08x %016lx", names[i], s[i].selector, s[i].attributes, s[i].limit, s[i].base);
+}
+
+const struct hv_ops svm_ops = {
+    .name = "SVM",
+    .hypercall = { 0x0f, 0x01, 0xd9 }, /* VMMCALL */
+    .codec = &npt_codec,
+    .cpu_on = svm_cpu_on,
+    .cpu_off = svm_cpu_off,
+    .vcpu_init = svm_vcpu_init,
+    .vcpu_free = svm_vcpu_free,
+    .enter = svm_enter,
+    .state_get = svm_state_get,
+    .state_put = svm_state_put,
+    .paging = svm_paging,
+    .msr_get = svm_msr_get,
+    .msr_put = svm_msr_put,
+    .msr_open = svm_msr_open,
+    .ready = svm_ready,
+    .inject = svm_inject,
+    .want_window = svm_want_window,
+    .end_shadow = svm_end_shadow,
+    .flush = svm_flush,
+    .set_tsc_offset = svm_set_tsc_offset,
+    .dump = svm_dump,
+};

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Registers that stay loaded while the hypervisor works, since it does not use them: FPU and vector state, debug
+ * registers 0 to 3, TSC_AUX.
+ *
+ * They are saved whenever a vCPU stops running: never lazily (reading another's stale FPU registers is a leak known as
+ * LazyFP), and another CPU may run it next.
+ */
+#include "switch.h"
+
+#include "../cpu/cpu.h"
+#include "../cpu/x86.h"
+
+#include <hv/metal.h>
+#include <hv/vcpu.h>
+
+#define XSAVE_SPACE 3584
+
+/* A page of each vCPU's. */
+struct extra_state {
+    uint8_t fpu[XSAVE_SPACE] __attribute__((aligned(64)));
+    uint64_t xcr0, dr[4];
+};
+_Static_assert(sizeof(struct extra_state) <= PAGE_SIZE, "one page");
+
+static uint64_t read_dr(unsigned n)
+{
+    uint64_t value = 0;
+    switch (n) {
+    case 0: __asm__ volatile("mov %%db0, %0" : "=r"(value)); break;
+    case 1: __asm__ volatile("mov %%db1, %0" : "=r"(value)); break;
+    case 2: __asm__ volatile("mov %%db2, %0" : "=r"(value)); break;
+    default: __asm__ volatile("mov %%db3, %0" : "=r"(value)); break;
+    }
+    return value;
+}
+
+static void write_dr(unsigned n, uint64_t value)
+{
+    switch (n) {
+    case 0: __asm__ volatile("mov %0, %%db0" : : "r"(value)); break;
+    case 1: __asm__ volatile("mov %0, %%db1" : : "r"(value)); break;
+    case 2: __asm__ volatile("mov %0, %%db2" : : "r"(value)); break;
+    default: __asm__ volatile("mov %0, %%db3" : : "r"(value)); break;
+    }
+}
+
+static void xsetbv(uint64_t value)
+{
+    __asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
+}
+
+static uint64_t xgetbv(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low | (uint64_t)high << 32;
+}
+
+static void save(struct extra_state *s)
+{
+    /* Read back: QEMU 7.2 does not intercept XSETBV. */
+    if (hv_features.xsave)
+        s->xcr0 = xgetbv();
+    if (hv_features.xsave)
+        __asm__ volatile("xsave64 %0" : "+m"(s->fpu) : "a"(~0u), "d"(~0u) : "memory");
+    else
+        __asm__ volatile("fxsave64 %0" : "=m"(s->fpu) : : "memory");
+    for (unsigned i = 0; i < 4; i++)
+        s->dr[i] = read_dr(i);
+}
+
+static void load(struct extra_state *s)
+{
+    if (hv_features.xsave) {
+        xsetbv(s->xcr0);
+        __asm__ volatile("xrstor64 %0" : : "m"(s->fpu), "a"(~0u), "d"(~0u) : "memory");
+    } else {
+        __asm__ volatile("fxrstor64 %0" : : "m"(s->fpu) : "memory");
+    }
+    for (unsigned i = 0; i < 4; i++)
+        write_dr(i, s->dr[i]);
+}
+
+void vcpu_load(struct vcpu *v)
+{
+    load(v->extra);
+    if (hv_features.rdtscp)
+        wrmsr(MSR_TSC_AUX, v->tsc_aux);
+}
+
+void vcpu_unload(struct vcpu *v) { save(v->extra); }
+
+void metal_reset_fpu(struct vcpu *v)
+{
+    struct extra_state *s = v->extra;
+    zero_page(s);
+    s->fpu[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80: as after INIT */
+    s->fpu[1] = 0x03;
+    s->fpu[24] = 0x80;
+    s->fpu[25] = 0x1f;
+    s->xcr0 = 1;
+}
+
+bool metal_set_xcr0(struct vcpu *v, uint64_t value)
+{
+    if (!hv_features.xsave || !(value & 1) || (value & ~hv_features.xcr0) || (value & 6) == 4)
+        return false;
+    struct extra_state *s = v->extra;
+    s->xcr0 = v->xcr0 = value;
+    xsetbv(value);
+    return true;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From VMMCALL to the door: who may call, where the arguments are, which door, and how the result gets back.
+ *
+ * A door that returns HC_AGAIN has put what is left into its arguments; they go back into the guest's registers and RIP
+ * stays on the instruction, so that the call goes on after whatever was urgent. The registers are the guest's own
+ * meanwhile: the door checks them again like any others.
+ */
+#include "doors.h"
+
+#include <hv/domain.h>
+#include <hv/metal.h>
+#include <hv/ops.h>
+
+#include <xen/xen.h>
+
+#define STEP_NS 500000 /* a hypercall may keep interrupts waiting that long */
+
+struct row {
+    long (*door)(struct hc_call *c);
+    bool control; /* of the control domain only */
+    bool abi32;   /* its 32-bit form is known */
+};
+
+static long unserved(struct hc_call *c) { return -ENOSYS; }
+
+static const struct row rows[64] = {
+    [__HYPERVISOR_platform_op] = { hc_platform, .control = true },
+    [__HYPERVISOR_memory_op] = { hc_memory },
+    [__HYPERVISOR_multicall] = { hc_multicall },
+    [__HYPERVISOR_set_timer_op] = { hc_set_timer, .abi32 = true },
+    [__HYPERVISOR_xen_version] = { hc_version, .abi32 = true },
+    [__HYPERVISOR_console_io] = { hc_console, .control = true, .abi32 = true },
+    [__HYPERVISOR_grant_table_op] = { hc_grant_table },
+    [__HYPERVISOR_vm_assist] = { hc_vm_assist, .abi32 = true },
+    [__HYPERVISOR_vcpu_op] = { hc_vcpu },
+    [__HYPERVISOR_mmuext_op] = { unserved },
+    [__HYPERVISOR_xsm_op] = { unserved },
+    [__HYPERVISOR_sched_op] = { hc_sched, .abi32 = true },
+    [__HYPERVISOR_event_channel_op] = { hc_event_channel, .abi32 = true },
+    [__HYPERVISOR_physdev_op] = { hc_physdev, .control = true },
+    [__HYPERVISOR_hvm_op] = { hc_hvm, .abi32 = true },
+    [__HYPERVISOR_sysctl] = { hc_sysctl, .control = true },
+    [__HYPERVISOR_domctl] = { hc_domctl, .control = true },
+    [__HYPERVISOR_argo_op] = { unserved },
+    [__HYPERVISOR_xenpmu_op] = { unserved },
+    [__HYPERVISOR_dm_op] = { unserved },
+    [__HYPERVISOR_hypfs_op] = { unserved },
+};
+
+/* Where arguments are: 64-bit mode, and all others. */
+static const uint8_t args64[6] = { RDI, RSI, RDX, R10, R8, R9 };
+static const uint8_t args32[6] = { RBX, RCX, RDX, RSI, RDI, RBP };
+
+long hypercall_one(struct hc_call *c, uint64_t number)
+{
+    if (unlikely(number >= ARRAY_SIZE(rows)))
+        return -ENOSYS;
+    const struct row *row = &rows[number];
+    if (unlikely(!row->door || (c->abi32 && !row->abi32)))
+        return -ENOSYS;
+    if (unlikely(row->control && !c->d->control))
+        return -EPERM;
+    return row->door(c);
+}
+
+void hypercall_run(struct vcpu *v, unsigned length)
+{
+    struct vcpu_paging mode;
+    struct hc_call c;
+    struct regs *regs = &v->regs;
+    long result = -EPERM;
+    hv->paging(v, &mode);
+    bool code64 = mode.long_mode && mode.code64;
+    if (likely(mode.cpl == 0)) {
+        const uint8_t *from = code64 ? args64 : args32;
+        uint64_t mask = code64 ? ~0ull : 0xffffffff;
+        c.v = v;
+        c.d = v->domain;
+        c.stop_at = 0;
+        c.abi32 = !code64;
+        for (unsigned i = 0; i < 6; i++)
+            c.arg[i] = regs->r[from[i]] & mask;
+        result = hypercall_one(&c, regs->r[RAX] & mask);
+        if (unlikely(result == HC_AGAIN)) {
+            for (unsigned i = 0; i < 6; i++)
+                regs->r[from[i]] = c.arg[i] & mask;
+            return;
+        }
+    }
+    regs->r[RAX] = code64 ? (uint64_t)result : (uint32_t)result;
+    regs->rip = code64 ? regs->rip + length : (uint32_t)(regs->rip + length);
+    hv->end_shadow(v);
+}
+
+bool hypercall_preempt(struct hc_call *c)
+{
+    uint64_t now = metal_now();
+    if (!c->stop_at)
+        c->stop_at = now + STEP_NS;
+    return load_relaxed(&c->v->work) || now > c->stop_at;
+}
+
+int door_domain(struct hc_call *c, domid_t id, struct domain **d)
+{
+    *d = domain_get(id == DOMID_SELF ? c->d->id : id);
+    if (!*d)
+        return -ESRCH;
+    if (*d == c->d || c->d->control || c->d->privileged_for_all)
+        return 0;
+    domain_put(*d);
+    return -EPERM;
+}

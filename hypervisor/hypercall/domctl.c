@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * XEN_DOMCTL_* (domctl.h of the ABI, interface version 0x15): what tools ask and set about domains. One function an
+ * operation; each works on the caller's copy of the structure, which goes back when the row says so.
+ */
+#include "doors.h"
+
+#include <hv/domain.h>
+#include <hv/lib.h>
+#include <hv/machine.h>
+#include <hv/metal.h>
+#include <hv/policy.h>
+#include <hv/sched.h>
+
+#include <xen/xen.h>
+#include <xen/domctl.h>
+
+#define MAX_LEAVES 128
+#define CAP_KEEP 0xffff
+#define ADDRESS_BITS 48
+
+_Static_assert(sizeof(struct xen_domctl) == 144, "layout of interface version 0x15");
+_Static_assert(sizeof(struct xen_cpuid_leaf) == 24, "layout of interface version 0x15");
+
+/* --- sets of CPUs ------------------------------------------------------------------------------------------------- */
+
+void door_online_cpus(uint64_t cpus[4])
+{
+    for (unsigned i = 0; i < 4; i++)
+        cpus[i] = 0;
+    for (unsigned i = 0; i < metal_nr_cpus(); i++)
+        cpus[i / 64] |= BIT(i % 64);
+}
+
+int door_read_cpus(struct vcpu *v, const struct xenctl_bitmap *from, uint64_t cpus[4])
+{
+    unsigned bits = MIN(from->nr_bits, 256u);
+    memset(cpus, 0, 32);
+    if (guest_read(v, cpus, (uintptr_t)from->bitmap.p, (bits + 7) / 8))
+        return -EFAULT;
+    if (bits % 64)
+        cpus[bits / 64] &= BIT(bits % 64) - 1;
+    return 0;
+}
+
+/* What the guest's buffer has room for beyond our CPUs becomes zero, as far as a page goes. */
+int door_write_cpus(struct vcpu *v, const struct xenctl_bitmap *to, const uint64_t cpus[4])
+{
+    static const uint8_t zeros[64];
+    uint64_t at = (uintptr_t)to->bitmap.p, bytes = MIN(((uint64_t)to->nr_bits + 7) / 8, PAGE_SIZE),
+             size = MIN(bytes, 32);
+    uint8_t copy[32];
+    memcpy(copy, cpus, sizeof(copy));
+    if (size && to->nr_bits % 8 && size == bytes)
+        copy[size - 1] &= (1u << to->nr_bits % 8) - 1;
+    if (guest_write(v, at, copy, size))
+        return -EFAULT;
+    for (at += size, bytes -= size; bytes; at += size, bytes -= size) {
+        size = MIN(bytes, sizeof(zeros));
+        if (guest_write(v, at, zeros, size))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+/* --- a domain and its vCPUs -----------------------------------------------------------------------------------------
+ */
+
+void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
+{
+    bool blocked = true, running = false;
+    uint64_t times[4];
+    memset(info, 0, sizeof(*info));
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        struct vcpu *v = d->vcpu[i];
+        uint32_t why = atomic_load(&v->blocked);
+        sched_runstate(v, metal_now(), times);
+        info->cpu_time += times[RUN_RUNNING];
+        info->nr_online_vcpus += !(why & BLOCK_DOWN);
+        blocked &= why & (BLOCK_DOWN | BLOCK_HALT | BLOCK_POLL) && !v->sched.running;
+        running |= v->sched.running;
+    }
+    info->domain = d->id;
+    info->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_hap | (load_relaxed(&d->dying) ? XEN_DOMINF_dying : 0) |
+                  (load_relaxed(&d->paused_by_tools) ? XEN_DOMINF_paused : 0) | (blocked ? XEN_DOMINF_blocked : 0) |
+                  (running ? XEN_DOMINF_running : 0);
+    if (load_relaxed(&d->shutting_down))
+        info->flags |= XEN_DOMINF_shutdown | load_relaxed(&d->shutdown_code) << XEN_DOMINF_shutdownshift;
+    info->tot_pages = load_relaxed(&d->pages);
+    info->max_pages = d->max_pages;
+    info->outstanding_pages = load_relaxed(&d->claimed);
+    info->shared_info_frame = ~0ull; /* the domain puts it where it wants */
+    info->max_vcpu_id = d->max_vcpus - 1;
+    memcpy(info->handle, d->handle, sizeof(info->handle));
+    info->gpaddr_bits = ADDRESS_BITS;
+    info->arch_config.emulation_flags = d->is_hvm_flat ? XEN_X86_EMU_ALL & ~XEN_X86_EMU_VPCI
+                                        : d->control   ? XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI
+                                                       : XEN_X86_EMU_LAPIC;
+}
+
+static struct vcpu *vcpu_of(struct domain *d, uint32_t id) { return id < d->max_vcpus ? d->vcpu[id] : NULL; }
+
+static long get_domain_info(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    door_domain_info(d, &op->u.getdomaininfo);
+    op->domain = d->id;
+    return 0;
+}
+
+static long get_vcpu_info(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_getvcpuinfo *info = &op->u.getvcpuinfo;
+    struct vcpu *v = vcpu_of(d, info->vcpu);
+    uint64_t times[4];
+    if (!v)
+        return info->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
+    uint32_t why = atomic_load(&v->blocked);
+    sched_runstate(v, metal_now(), times);
+    info->online = !(why & BLOCK_DOWN);
+    info->blocked = !!(why & (BLOCK_HALT | BLOCK_POLL));
+    info->running = v->sched.running;
+    info->cpu_time = times[RUN_RUNNING];
+    info->cpu = load_relaxed(&v->cpu);
+    return 0;
+}
+
+static long get_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    struct vcpu *v = vcpu_of(d, a->vcpu);
+    uint64_t hard[4], soft[4];
+    if (!v)
+        return a->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
+    if (!(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)) || a->flags & XEN_VCPUAFFINITY_FORCE)
+        return -EINVAL;
+    for (unsigned i = 0; i < 4; i++) {
+        hard[i] = load_relaxed(&v->affinity_hard[i]);
+        soft[i] = load_relaxed(&v->affinity_soft[i]);
+    }
+    int rc = a->flags & XEN_VCPUAFFINITY_HARD ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
+    if (!rc && a->flags & XEN_VCPUAFFINITY_SOFT)
+        rc = door_write_cpus(c->v, &a->cpumap_soft, soft);
+    return rc;
+}
+
+/* The part of `set` that is in `within`; false when that is nothing. */
+static bool intersect(uint64_t set[4], const uint64_t within[4])
+{
+    uint64_t any = 0;
+    for (unsigned i = 0; i < 4; i++)
+        any |= set[i] &= within[i];
+    return any;
+}
+
+static long set_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
+    struct vcpu *v = vcpu_of(d, a->vcpu);
+    uint64_t hard[4] = { 0 }, soft[4] = { 0 }, online[4], all[4];
+    bool set_hard = a->flags & XEN_VCPUAFFINITY_HARD, set_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
+    if (!v)
+        return a->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
+    if ((!set_hard && !set_soft) || (set_hard && door_read_cpus(c->v, &a->cpumap_hard, hard)) ||
+        (set_soft && door_read_cpus(c->v, &a->cpumap_soft, soft)))
+        return set_hard || set_soft ? -EFAULT : -EINVAL;
+    door_online_cpus(online);
+    memcpy(all, hard, sizeof(all));
+    if (set_hard && !intersect(hard, online))
+        return -EINVAL;
+    for (unsigned i = 0; i < 4; i++) {
+        if (set_hard)
+            store_relaxed(&v->affinity_hard[i], all[i]);
+        if (set_soft)
+            store_relaxed(&v->affinity_soft[i], soft[i]);
+    }
+    sched_affinity_changed(v);
+    int rc = set_hard ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
+    if (!rc && set_soft) { /* what has an effect of it */
+        for (unsigned i = 0; i < 4; i++)
+            soft[i] &= load_relaxed(&v->affinity_hard[i]) & online[i];
+        rc = door_write_cpus(c->v, &a->cpumap_soft, soft);
+    }
+    return rc;
+}
+
+static long set_max_mem(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    d->max_pages = op->u.max_mem.max_memkb >> (PAGE_SHIFT - 10);
+    return 0;
+}
+
+static long set_max_vcpus(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    return op->u.max_vcpus.max == d->max_vcpus ? 0 : -EINVAL; /* fixed when it is created */
+}
+
+static long pause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    /* Those that may pause are never paused: two of them could wait for each other. */
+    if (d == c->d || d->control)
+        return -EINVAL;
+    if (atomic_fetch_add(&d->paused_by_tools, 1) >= 255) {
+        atomic_fetch_sub(&d->paused_by_tools, 1);
+        return -EINVAL;
+    }
+    domain_pause(d);
+    return 0;
+}
+
+static long unpause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    uint32_t count = load_relaxed(&d->paused_by_tools);
+    do
+        if (!count)
+            return -EINVAL;
+    while (!atomic_compare_exchange_weak(&d->paused_by_tools, &count, count - 1));
+    domain_unpause(d);
+    return 0;
+}
+
+static long resume_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    if (d->control)
+        return -EINVAL;
+    domain_resume(d);
+    return 0;
+}
+
+static long destroy_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    return d->control ? -EINVAL : domain_kill(d);
+}
+
+static long set_handle(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
+    return 0;
+}
+
+static long set_time_offset(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    int64_t seconds = op->u.settimeoffset.time_offset_seconds;
+    if (seconds > INT64_MAX / 4000000000 || seconds < -(INT64_MAX / 4000000000))
+        return -EINVAL;
+    d->time_offset = seconds * 1000000000;
+    domain_update_wallclock(d);
+    return 0;
+}
+
+/* --- scheduling, memory, time
+ * ----------------------------------------------------------------------------------------- */
+
+/* Parameters of Credit and Credit2 are the same two numbers. */
+static long scheduler_op(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
+    if (s->sched_id != XEN_SCHEDULER_CREDIT2 && s->sched_id != XEN_SCHEDULER_CREDIT)
+        return -EINVAL;
+    switch (s->cmd) {
+    case XEN_DOMCTL_SCHEDOP_getinfo:
+        s->u.credit2.weight = load_relaxed(&d->sched_weight);
+        s->u.credit2.cap = load_relaxed(&d->sched_cap);
+        return 0;
+    case XEN_DOMCTL_SCHEDOP_putinfo:
+        if (s->u.credit2.weight)
+            store_relaxed(&d->sched_weight, s->u.credit2.weight);
+        if (s->u.credit2.cap != CAP_KEEP)
+            store_relaxed(&d->sched_cap, s->u.credit2.cap);
+        return 0;
+    default: return -EOPNOTSUPP; /* nothing is set for single vCPUs */
+    }
+}
+
+static int change_range(struct rangeset *s, uint64_t first, uint64_t count, bool add)
+{
+    if (!count || first + count < first)
+        return -EINVAL;
+    return add ? rangeset_add(s, first, first + count - 1) : rangeset_remove(s, first, first + count - 1);
+}
+
+static long set_permission(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    long rc;
+    spin_lock(&d->lock);
+    if (op->cmd == XEN_DOMCTL_iomem_permission)
+        rc = change_range(&d->iomem, op->u.iomem_permission.first_mfn, op->u.iomem_permission.nr_mfns,
+                          op->u.iomem_permission.allow_access);
+    else if (op->cmd == XEN_DOMCTL_irq_permission)
+        rc = change_range(&d->irqs, op->u.irq_permission.pirq, 1, op->u.irq_permission.allow_access);
+    else if ((uint64_t)op->u.ioport_permission.first_port + op->u.ioport_permission.nr_ports > 0x10000)
+        rc = -EINVAL;
+    else
+        rc = change_range(&d->ioports, op->u.ioport_permission.first_port, op->u.ioport_permission.nr_ports,
+                          op->u.ioport_permission.allow_access);
+    spin_unlock(&d->lock);
+    return rc;
+}
+
+static long get_node_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    static const uint64_t node0[4] = { 1 };
+    return door_write_cpus(c->v, &op->u.nodeaffinity.nodemap, node0);
+}
+
+static long set_node_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    uint64_t nodes[4];
+    int rc = door_read_cpus(c->v, &op->u.nodeaffinity.nodemap, nodes);
+    return rc ? rc : nodes[0] & 1 ? 0 : -EINVAL; /* there is one */
+}
+
+static long get_address_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    op->u.address_size.size = 64;
+    return 0;
+}
+
+static long set_address_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    return op->u.address_size.size == 64 ? 0 : -EINVAL;
+}
+
+static long get_tsc_info(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    uint32_t mul;
+    int8_t shift;
+    clock_scale(&mul, &shift);
+    /* kHz = 10^6 / ns a tick, which is (mul << shift) / 2^32 */
+    uint64_t khz = (1000000ull << 32) / MAX(mul, 1u);
+    memset(&op->u.tsc_info, 0, sizeof(op->u.tsc_info));
+    op->u.tsc_info.gtsc_khz = shift >= 0 ? khz >> shift : khz << -shift;
+    op->u.tsc_info.elapsed_nsec = metal_now();
+    return 0;
+}
+
+static long get_pool_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    op->u.paging_mempool.size = d->p2m.tables * PAGE_SIZE; /* not a pool of its own: what is in use */
+    return 0;
+}
+
+static long set_pool_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    return 0; /* tables come from free memory as needed */
+}
+
+static long send_trigger(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct vcpu *v = vcpu_of(d, op->u.sendtrigger.vcpu);
+    if (!v)
+        return op->u.sendtrigger.vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
+    if (op->u.sendtrigger.trigger != XEN_DOMCTL_SENDTRIGGER_NMI)
+        return -EOPNOTSUPP;
+    vcpu_kick(v, WORK_NMI);
+    return 0;
+}
+
+/* --- CPUID ----------------------------------------------------------------------------------------------------------
+ */
+
+struct leaf_list {
+    struct hc_call *c;
+    struct vcpu *v;
+    uint64_t buffer;
+    uint32_t room, count;
+    int rc;
+};
+
+static void add_leaf(struct leaf_list *l, uint32_t leaf, uint32_t subleaf, const struct cpuid_regs *r)
+{
+    struct xen_cpuid_leaf out = { leaf, subleaf, r->eax, r->ebx, r->ecx, r->edx };
+    if (l->room && !l->rc) {
+        if (l->count >= l->room)
+            l->rc = -ENOBUFS;
+        else
+            l->rc = guest_write(l->c->v, l->buffer + l->count * sizeof(out), &out, sizeof(out));
+    }
+    l->count++;
+}
+
+/* Leaves with subleaves: how many are told. */
+static unsigned subleaves(uint32_t leaf)
+{
+    switch (leaf) {
+    case 4:
+    case 0x8000001d: return 6;
+    case 7: return 3;
+    case 0xb: return 2;
+    case 0xd: return 16;
+    default: return 0;
+    }
+}
+
+static void add_leaves(struct leaf_list *l, uint32_t first)
+{
+    struct cpuid_regs r;
+    policy_cpuid(l->v, first, 0, &r);
+    uint32_t last = r.eax < first ? first : MIN(r.eax, first + 0x40);
+    for (uint32_t leaf = first; leaf <= last && l->count < MAX_LEAVES; leaf++) {
+        unsigned count = subleaves(leaf);
+        for (unsigned i = 0; i < MAX(count, 1u); i++) {
+            policy_cpuid(l->v, leaf, i, &r);
+            if (i && !(r.eax | r.ebx | r.ecx | r.edx))
+                continue;
+            add_leaf(l, leaf, count ? i : XEN_CPUID_NO_SUBLEAF, &r);
+        }
+    }
+}
+
+int door_cpuid_leaves(struct hc_call *c, struct vcpu *v, uint64_t buffer, uint32_t *count)
+{
+    struct leaf_list l = { .c = c, .v = v, .buffer = buffer, .room = buffer ? *count : 0 };
+    if (buffer && !*count)
+        return -ENOBUFS;
+    add_leaves(&l, 0);
+    add_leaves(&l, POLICY_XEN_LEAVES);
+    add_leaves(&l, 0x80000000);
+    *count = l.count;
+    return l.rc;
+}
+
+static long get_cpu_policy(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+{
+    struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
+    int rc = door_cpuid_leaves(c, d->vcpu[0], (uintptr_t)p->leaves.p, &p->nr_leaves);
+    p->nr_msrs = 0; /* none differs from what CPUID tells */
+    return rc;
+}
+
+/* --- the door --------------------------------------------------------------------------------------------------------
+ */
+
+struct operation {
+    long (*act)(struct hc_call *c, struct domain *d, struct xen_domctl *op);
+    bool out; /* the structure goes back */
+};
+
+static const struct operation operations[] = {
+    [XEN_DOMCTL_destroydomain] = { destroy_domain },
+    [XEN_DOMCTL_pausedomain] = { pause_domain },
+    [XEN_DOMCTL_unpausedomain] = { unpause_domain },
+    [XEN_DOMCTL_resumedomain] = { resume_domain },
+    [XEN_DOMCTL_getdomaininfo] = { get_domain_info, true },
+    [XEN_DOMCTL_getvcpuinfo] = { get_vcpu_info, true },
+    [XEN_DOMCTL_getvcpuaffinity] = { get_affinity },
+    [XEN_DOMCTL_setvcpuaffinity] = { set_affinity },
+    [XEN_DOMCTL_max_mem] = { set_max_mem },
+    [XEN_DOMCTL_max_vcpus] = { set_max_vcpus },
+    [XEN_DOMCTL_setdomainhandle] = { set_handle },
+    [XEN_DOMCTL_settimeoffset] = { set_time_offset },
+    [XEN_DOMCTL_scheduler_op] = { scheduler_op, true },
+    [XEN_DOMCTL_iomem_permission] = { set_permission },
+    [XEN_DOMCTL_ioport_permission] = { set_permission },
+    [XEN_DOMCTL_irq_permission] = { set_permission },
+    [XEN_DOMCTL_getnodeaffinity] = { get_node_affinity },
+    [XEN_DOMCTL_setnodeaffinity] = { set_node_affinity },
+    [XEN_DOMCTL_get_address_size] = { get_address_size, true },
+    [XEN_DOMCTL_set_address_size] = { set_address_size },
+    [XEN_DOMCTL_gettscinfo] = { get_tsc_info, true },
+    [XEN_DOMCTL_sendtrigger] = { send_trigger },
+    [XEN_DOMCTL_get_cpu_policy] = { get_cpu_policy, true },
+    [XEN_DOMCTL_get_paging_mempool_size] = { get_pool_size, true },
+    [XEN_DOMCTL_set_paging_mempool_size] = { set_pool_size },
+};
+
+long hc_domctl(struct hc_call *c)
+{
+    struct xen_domctl op;
+    if (guest_read(c->v, &op, c->arg[0], sizeof(op)))
+        return -EFAULT;
+    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
+        return -EACCES;
+    if (op.cmd >= ARRAY_SIZE(operations) || !operations[op.cmd].act)
+        return -ENOSYS;
+    /* Lists of domains are made by asking for the next one from an id on. */
+    struct domain *d = op.cmd == XEN_DOMCTL_getdomaininfo ? domain_next(op.domain) : domain_get(op.domain);
+    if (!d)
+        return -ESRCH;
+    long rc = operations[op.cmd].act(c, d, &op);
+    domain_put(d);
+    if (!rc && operations[op.cmd].out && guest_write(c->v, c->arg[0], &op, sizeof(op)))
+        rc = -EFAULT;
+    return rc;
+}

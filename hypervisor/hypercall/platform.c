@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * platform_op (platform.h of the ABI): what the control domain does for the machine and asks of it: wall clock, EFI
+ * runtime services and tables, sleep, processors and their power states.
+ */
+#include "doors.h"
+
+#include <hv/domain.h>
+#include <hv/efi.h>
+#include <hv/frame.h>
+#include <hv/lib.h>
+#include <hv/machine.h>
+#include <hv/metal.h>
+#include <hv/sched.h>
+
+#include <xen/xen.h>
+#include <xen/platform.h>
+
+#define NS 1000000000ull
+#define NAME_MAX_BYTES PAGE_SIZE
+#define DATA_ORDER 4 /* variables of up to 64 KiB */
+#define DATA_MAX (PAGE_SIZE << DATA_ORDER)
+
+_Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
+_Static_assert(sizeof(struct efi_guid) == sizeof(struct xenpf_efi_guid), "the same GUID");
+
+static struct pm_data pm_data[MACHINE_MAX_CPUS];
+
+const struct pm_data *door_pm_data(unsigned cpu) { return &pm_data[cpu]; }
+
+/* --- time --------------------------------------------------------------------------------------------------------- */
+
+/* The wall clock said secs.nsecs when system time was `at`. */
+static long set_time(uint64_t secs, uint32_t nsecs, uint64_t at)
+{
+    if (nsecs >= NS || secs > INT64_MAX / NS || at > secs * NS + nsecs)
+        return -EINVAL;
+    domain_set_wallclock(secs * NS + nsecs - at);
+    return 0;
+}
+
+static long settime32(struct hc_call *c, struct xen_platform_op *op)
+{
+    return set_time(op->u.settime32.secs, op->u.settime32.nsecs, op->u.settime32.system_time);
+}
+
+static long settime64(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_settime64 *t = &op->u.settime64;
+    return t->mbz ? -EINVAL : set_time(t->secs, t->nsecs, t->system_time);
+}
+
+/* --- EFI runtime services
+ * --------------------------------------------------------------------------------------------- */
+
+static void time_out(struct xenpf_efi_time *to, const struct efi_time *from)
+{
+    *to = (struct xenpf_efi_time){ from->year,   from->month,      from->day,      from->hour,    from->minute,
+                                   from->second, from->nanosecond, from->timezone, from->daylight };
+}
+
+static struct efi_time time_in(const struct xenpf_efi_time *from)
+{
+    return (struct efi_time){ .year = from->year,
+                              .month = from->month,
+                              .day = from->day,
+                              .hour = from->hour,
+                              .minute = from->min,
+                              .second = from->sec,
+                              .nanosecond = from->ns,
+                              .timezone = from->tz,
+                              .daylight = from->daylight };
+}
+
+static long efi_time_call(struct xenpf_efi_runtime_call *e)
+{
+    struct efi_time_capabilities capabilities = { 0 };
+    struct efi_time time = { 0 };
+    bool enabled = false, pending = false;
+    switch (e->function) {
+    case XEN_EFI_get_time:
+        if (e->misc)
+            return -EINVAL;
+        e->status = efi_runtime_get_time(&time, &capabilities);
+        time_out(&e->u.get_time.time, &time);
+        e->u.get_time.resolution = capabilities.resolution;
+        e->u.get_time.accuracy = capabilities.accuracy;
+        e->misc = capabilities.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
+        return 0;
+    case XEN_EFI_set_time:
+        time = time_in(&e->u.set_time);
+        e->status = efi_runtime_set_time(&time);
+        return e->misc ? -EINVAL : 0;
+    case XEN_EFI_get_wakeup_time:
+        e->status = efi_runtime_get_wakeup(&enabled, &pending, &time);
+        time_out(&e->u.get_wakeup_time, &time);
+        e->misc = (enabled ? XEN_EFI_GET_WAKEUP_TIME_ENABLED : 0) | (pending ? XEN_EFI_GET_WAKEUP_TIME_PENDING : 0);
+        return 0;
+    default:
+        time = time_in(&e->u.set_wakeup_time);
+        e->status = efi_runtime_set_wakeup(e->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE,
+                                           e->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE_ONLY ? NULL : &time);
+        return 0;
+    }
+}
+
+/* A name of at most a page, with its end. */
+static long read_name(struct hc_call *c, uint16_t *name, uint64_t at)
+{
+    for (unsigned i = 0; i < NAME_MAX_BYTES / 2; i++) {
+        if (guest_read(c->v, &name[i], at + 2 * i, 2))
+            return -EFAULT;
+        if (!name[i])
+            return 0;
+    }
+    return -EINVAL;
+}
+
+static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name, void *data)
+{
+    struct efi_guid guid;
+    uint32_t attributes = 0;
+    uint64_t room = MIN(e->u.get_variable.size, DATA_MAX), size = room;
+    memcpy(&guid, &e->u.get_variable.vendor_guid, sizeof(guid));
+    long rc = read_name(c, name, (uintptr_t)e->u.get_variable.name.p);
+    if (rc || e->misc)
+        return rc ? rc : -EINVAL;
+    e->status = efi_runtime_get_variable(name, &guid, &attributes, &size, data);
+    e->misc = attributes;
+    e->u.get_variable.size = size;
+    if (e->status != EFI_SUCCESS)
+        return 0;
+    return size > room ? -EINVAL : guest_write(c->v, (uintptr_t)e->u.get_variable.data.p, data, size);
+}
+
+static long set_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name, void *data)
+{
+    struct efi_guid guid;
+    uint64_t size = e->u.set_variable.size;
+    memcpy(&guid, &e->u.set_variable.vendor_guid, sizeof(guid));
+    if (size > DATA_MAX)
+        return -E2BIG;
+    long rc = read_name(c, name, (uintptr_t)e->u.set_variable.name.p);
+    if (!rc && guest_read(c->v, data, (uintptr_t)e->u.set_variable.data.p, size))
+        rc = -EFAULT;
+    if (!rc)
+        e->status = efi_runtime_set_variable(name, &guid, e->misc, size, data);
+    return rc;
+}
+
+static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name)
+{
+    struct efi_guid guid;
+    uint64_t room = MIN(e->u.get_next_variable_name.size, NAME_MAX_BYTES), size = room;
+    uint64_t at = (uintptr_t)e->u.get_next_variable_name.name.p;
+    memcpy(&guid, &e->u.get_next_variable_name.vendor_guid, sizeof(guid));
+    long rc = e->misc ? -EINVAL : read_name(c, name, at);
+    if (rc)
+        return rc;
+    e->status = efi_runtime_next_variable(&size, name, &guid);
+    e->u.get_next_variable_name.size = size;
+    memcpy(&e->u.get_next_variable_name.vendor_guid, &guid, sizeof(guid));
+    return e->status == EFI_SUCCESS && size <= room ? guest_write(c->v, at, name, size) : 0;
+}
+
+static long query_variables(struct xenpf_efi_runtime_call *e)
+{
+    struct efi_variable_info info = { 0 };
+    if (e->misc & ~XEN_EFI_VARINFO_BOOT_SNAPSHOT)
+        return -EINVAL;
+    e->status = efi_runtime_query_variable_info(e->u.query_variable_info.attr, &info);
+    e->u.query_variable_info.max_store_size = info.storage;
+    e->u.query_variable_info.remain_store_size = info.remaining;
+    e->u.query_variable_info.max_size = info.max_size;
+    return 0;
+}
+
+/* Calls that move names and data through buffers of ours. */
+static long efi_variable_call(struct hc_call *c, struct xenpf_efi_runtime_call *e)
+{
+    uint16_t *name = page_alloc();
+    void *data = pages_alloc(DATA_ORDER);
+    long rc = -ENOMEM;
+    if (name && data)
+        rc = e->function == XEN_EFI_get_variable   ? get_variable(c, e, name, data)
+             : e->function == XEN_EFI_set_variable ? set_variable(c, e, name, data)
+                                                   : next_variable(c, e, name);
+    if (data)
+        pages_free(data, DATA_ORDER);
+    if (name)
+        page_free(name);
+    return rc;
+}
+
+static long efi_call(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_efi_runtime_call *e = &op->u.efi_runtime_call;
+    uint32_t count = 0;
+    if (!efi_runtime_present())
+        return -ENOSYS;
+    switch (e->function) {
+    case XEN_EFI_get_time:
+    case XEN_EFI_set_time:
+    case XEN_EFI_get_wakeup_time:
+    case XEN_EFI_set_wakeup_time: return efi_time_call(e);
+    case XEN_EFI_get_variable:
+    case XEN_EFI_set_variable:
+    case XEN_EFI_get_next_variable_name: return efi_variable_call(c, e);
+    case XEN_EFI_query_variable_info: return query_variables(e);
+    case XEN_EFI_get_next_high_monotonic_count:
+        e->status = efi_runtime_next_high_monotonic(&count);
+        e->misc = count;
+        return 0;
+    case XEN_EFI_query_capsule_capabilities: /* updates go through the ESP */
+    case XEN_EFI_update_capsule: e->status = EFI_UNSUPPORTED; return 0;
+    default: return -ENOSYS;
+    }
+}
+
+/* --- firmware tables
+ * -------------------------------------------------------------------------------------------------- */
+
+static long efi_vendor(struct hc_call *c, union xenpf_efi_info *info)
+{
+    uint64_t size = 0, room = info->vendor.bufsz & ~1u;
+    while (hv_efi.vendor && hv_efi.vendor[size / 2] && size < PAGE_SIZE)
+        size += 2;
+    static const uint16_t end;
+    info->vendor.revision = hv_efi.vendor_revision;
+    if (!room)
+        return -EINVAL;
+    size = MIN(size, room - 2);
+    if (guest_write(c->v, (uintptr_t)info->vendor.name.p, hv_efi.vendor, size) ||
+        guest_write(c->v, (uintptr_t)info->vendor.name.p + size, &end, sizeof(end)))
+        return -EFAULT;
+    return 0;
+}
+
+static long firmware_info(struct hc_call *c, struct xen_platform_op *op)
+{
+    union xenpf_efi_info *info = &op->u.firmware_info.u.efi_info;
+    uint64_t start, size, attributes;
+    uint32_t type;
+    if (op->u.firmware_info.type != XEN_FW_EFI_INFO)
+        return -ENOSYS; /* the rest comes from a BIOS */
+    if (!efi_runtime_present())
+        return -ENOSYS;
+    switch (op->u.firmware_info.index) {
+    case XEN_FW_EFI_VERSION: info->version = hv_efi.revision; return 0;
+    case XEN_FW_EFI_RT_VERSION: info->version = hv_efi.runtime_revision; return 0;
+    case XEN_FW_EFI_CONFIG_TABLE:
+        info->cfg.addr = hv_efi.config_table;
+        info->cfg.nent = hv_efi.nr_config_tables;
+        return 0;
+    case XEN_FW_EFI_VENDOR: return efi_vendor(c, info);
+    case XEN_FW_EFI_MEM_INFO:
+        if (!efi_memory_range(info->mem.addr, &start, &size, &attributes, &type))
+            return -EINVAL;
+        /* From the address asked for to the end of its range. */
+        size = MIN(size - (info->mem.addr - start), info->mem.size ? info->mem.size : ~0ull);
+        info->mem.size = size;
+        info->mem.attr = attributes;
+        info->mem.type = type;
+        return 0;
+    default: return -ENOENT;
+    }
+}
+
+/* --- processors
+ * --------------------------------------------------------------------------------------------------------- */
+
+static long cpu_info(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_pcpuinfo *p = &op->u.pcpu_info;
+    p->max_present = metal_nr_cpus() - 1;
+    p->flags = XEN_PCPU_FLAGS_INVALID;
+    if (p->xen_cpuid < metal_nr_cpus()) {
+        p->flags = XEN_PCPU_FLAGS_ONLINE;
+        p->apic_id = hv_machine.cpu[p->xen_cpuid].apic_id;
+        p->acpi_id = hv_machine.cpu[p->xen_cpuid].acpi_id;
+    }
+    return 0;
+}
+
+static long cpu_version(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_pcpu_version *p = &op->u.pcpu_version;
+    bool there = p->xen_cpuid < metal_nr_cpus();
+    p->max_present = metal_nr_cpus() - 1;
+    memset(p->vendor_id, 0, sizeof(p->vendor_id));
+    if (there)
+        memcpy(p->vendor_id, hv_machine.vendor, sizeof(p->vendor_id));
+    p->family = there ? hv_machine.family : 0;
+    p->model = there ? hv_machine.model : 0;
+    p->stepping = there ? hv_machine.stepping : 0;
+    return 0;
+}
+
+static long cpu_online(struct hc_call *c, struct xen_platform_op *op)
+{
+    return op->u.cpu_ol.cpuid < metal_nr_cpus() ? 0 : -EINVAL; /* all are, always */
+}
+
+static long cpu_offline(struct hc_call *c, struct xen_platform_op *op)
+{
+    return op->u.cpu_ol.cpuid < metal_nr_cpus() ? -EBUSY : -EINVAL;
+}
+
+static long get_idle_time(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_getidletime *g = &op->u.getidletime;
+    uint64_t asked[4] = { 0 }, now = metal_now();
+    uint32_t bits = MIN(g->cpumap_nr_cpus, 256u);
+    if (guest_read(c->v, asked, (uintptr_t)g->cpumap_bitmap.p, (bits + 7) / 8))
+        return -EFAULT;
+    for (uint32_t i = 0; i < bits; i++) {
+        bool there = i < metal_nr_cpus();
+        uint64_t idle = there ? sched_idle_time(i, now) : 0;
+        if (asked[i / 64] & BIT(i % 64) && guest_write(c->v, (uintptr_t)(g->idletime.p + i), &idle, sizeof(idle)))
+            return -EFAULT;
+        if (!there)
+            asked[i / 64] &= ~BIT(i % 64);
+    }
+    g->now = now;
+    return guest_write(c->v, (uintptr_t)g->cpumap_bitmap.p, asked, (bits + 7) / 8);
+}
+
+/* --- power
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static long px_data(struct hc_call *c, const struct xen_processor_performance *p, struct pm_data *data)
+{
+    uint32_t count = MIN(p->state_count, ARRAY_SIZE(data->px_mhz));
+    if (!(p->flags & XEN_PX_PSS))
+        return 0; /* a change of the limit only */
+    if (!p->state_count)
+        return -EINVAL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct xen_processor_px px;
+        if (guest_read(c->v, &px, (uintptr_t)(p->states.p + i), sizeof(px)))
+            return -EFAULT;
+        data->px_mhz[i] = px.core_frequency;
+    }
+    data->nr_px = count;
+    return 0;
+}
+
+static long cx_data(struct hc_call *c, const struct xen_processor_power *p, struct pm_data *data)
+{
+    uint32_t count = MIN(p->count, ARRAY_SIZE(data->cx_type));
+    for (uint32_t i = 0; i < count; i++) {
+        struct xen_processor_cx cx;
+        if (guest_read(c->v, &cx, (uintptr_t)(p->states.p + i), sizeof(cx)))
+            return -EFAULT;
+        data->cx_type[i] = cx.type;
+    }
+    data->nr_cx = count;
+    return 0;
+}
+
+/* What Linux's ACPI code read in the AML, by ACPI processor number. */
+static long set_pm_info(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_set_processor_pminfo *p = &op->u.set_pminfo;
+    unsigned cpu = 0;
+    while (cpu < metal_nr_cpus() && hv_machine.cpu[cpu].acpi_id != p->id)
+        cpu++;
+    if (p->type == XEN_PM_PDC)
+        return 0; /* _PDC's capability bits stay as the control domain has them */
+    if (cpu == metal_nr_cpus())
+        return -EINVAL;
+    switch (p->type) {
+    case XEN_PM_PX: return px_data(c, &p->u.perf, &pm_data[cpu]);
+    case XEN_PM_CX: return cx_data(c, &p->u.power, &pm_data[cpu]);
+    default: return -EINVAL;
+    }
+}
+
+static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
+{
+    struct xenpf_enter_acpi_sleep *s = &op->u.enter_acpi_sleep;
+    if (s->flags & ~XENPF_ACPI_SLEEP_EXTENDED || s->sleep_state < 1 || s->sleep_state > 5)
+        return -EINVAL;
+    bool extended = s->flags & XENPF_ACPI_SLEEP_EXTENDED;
+    if (extended && (s->val_a > 0xff || s->val_b > 0xff))
+        return -EINVAL;
+    return metal_enter_sleep(s->sleep_state, s->val_a, s->val_b, extended);
+}
+
+static long refuse(struct hc_call *c, struct xen_platform_op *op) { return -EPERM; }
+
+/* --- the door
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static long (*const operations[])(struct hc_call *c, struct xen_platform_op *op) = {
+    [XENPF_settime32] = settime32,
+    [XENPF_settime64] = settime64,
+    [XENPF_microcode_update] = refuse, /* at boot, by firmware */
+    [XENPF_efi_runtime_call] = efi_call,
+    [XENPF_firmware_info] = firmware_info,
+    [XENPF_enter_acpi_sleep] = enter_sleep,
+    [XENPF_getidletime] = get_idle_time,
+    [XENPF_set_processor_pminfo] = set_pm_info,
+    [XENPF_get_cpuinfo] = cpu_info,
+    [XENPF_get_cpu_version] = cpu_version,
+    [XENPF_cpu_online] = cpu_online,
+    [XENPF_cpu_offline] = cpu_offline,
+    [XENPF_get_symbol] = refuse,
+};
+
+long hc_platform(struct hc_call *c)
+{
+    struct xen_platform_op op;
+    if (guest_read(c->v, &op, c->arg[0], sizeof(op)))
+        return -EFAULT;
+    if (op.interface_version != XENPF_INTERFACE_VERSION)
+        return -EACCES;
+    if (op.cmd >= ARRAY_SIZE(operations) || !operations[op.cmd])
+        return -ENOSYS;
+    long rc = operations[op.cmd](c, &op);
+    if (!rc && guest_write(c->v, c->arg[0], &op, sizeof(op)))
+        rc = -EFAULT;
+    return rc;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Building the control domain: a PVH domain (arch-x86/hvm/start_info.h) that owns the hardware. */
+#ifndef HV_DOM0_H
+#define HV_DOM0_H
+
+#include <hv/bootinfo.h>
+#include <hv/types.h>
+
+struct domain;
+
+/* Makes it from the loader's kernel and initrd, all vCPUs down. Options: dom0_mem=SIZE, dom0_max_vcpus=N. Stops the
+ * machine with a message when that cannot be done. */
+struct domain *dom0_build(const struct bootinfo *info, const char *options);
+/* Its first vCPU may run. */
+void dom0_start(struct domain *d);
+
+/* PURE: the PVH kernel at `image`. 0 or -EINVAL with `why`. */
+struct dom0_segment {
+    uint64_t at, memory_size, file_offset, file_size; /* guest-physical */
+};
+#define DOM0_SEGMENTS 16
+struct dom0_kernel {
+    struct dom0_segment segment[DOM0_SEGMENTS];
+    unsigned nr_segments;
+    uint64_t entry, start, end;
+};
+must_check int dom0_read_kernel(const uint8_t *image, uint64_t size, struct dom0_kernel *out, const char **why);
+
+#endif

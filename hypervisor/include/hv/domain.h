@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Domains: their list, life and death.
+ *
+ * Lifetime: domain_get takes a reference, domain_put gives it back; the last one frees the struct. A dying domain stays
+ * findable until its resources are gone (domain_kill, in steps). vCPUs live as long as their domain.
+ * Locks: the list (LOCK_DOMAINS, readers too); each domain's own lock (LOCK_DOMAIN) where said below.
+ */
+#ifndef HV_DOMAIN_H
+#define HV_DOMAIN_H
+
+#include <hv/list.h>
+#include <hv/lock.h>
+#include <hv/p2m.h>
+#include <hv/rangeset.h>
+#include <hv/types.h>
+#include <hv/vcpu.h>
+
+struct evtchn_space;
+struct grant_table;
+struct vplatform;
+struct vpci;
+struct cpu_policy;
+struct iommu_domain;
+
+#define MAX_VCPUS 128
+#define DOMID_CONTROL 0
+
+/* One range of a memory map, laid out as INT 15h E820 gives it and XENMEM_memory_map wants it. */
+struct packed e820entry {
+    uint64_t addr, size;
+    uint32_t type; /* 1: RAM */
+};
+#define E820_MAX 128
+
+struct domain {
+    domid_t id;
+    bool control;            /* may use every hypercall; the hardware is its own */
+    bool privileged_for_all; /* may name other domains in memory, event and grant operations */
+    bool is_hvm_flat;        /* HVM with device model (issue of guests); false: PVH */
+    _Atomic uint32_t refs;
+    _Atomic bool dying, shutting_down;
+    _Atomic uint32_t paused_by_tools; /* how often; XEN_DOMCTL_pausedomain */
+    _Atomic uint32_t shutdown_code;   /* SHUTDOWN_*; ~0: none yet */
+    spinlock_t lock;                  /* LOCK_DOMAIN: life, vcpu[] until online, max_pages */
+    struct list all;                  /* LOCK_DOMAINS */
+    uint8_t handle[16];               /* UUID */
+
+    struct vcpu *vcpu[MAX_VCPUS];
+    unsigned max_vcpus;
+
+    struct p2m p2m;
+    _Atomic uint64_t pages; /* frames it owns */
+    uint64_t max_pages;
+    _Atomic uint64_t claimed; /* pages put aside for it, XENMEM_claim_pages; changed by memory.c */
+    struct e820entry *e820;   /* a page, what XENMEM_memory_map tells; domain lock */
+    unsigned nr_e820;
+    struct rangeset iomem, ioports, irqs; /* what it may be given or touches directly; domain lock */
+    uint64_t *port_bitmap;                /* 3 pages, SVM's and VMX's I/O permission map: 1 = intercept */
+    uint64_t *msr_bitmap;
+
+    struct shared_info *shared_info; /* a page of the hypervisor's */
+    struct evtchn_space *events;
+    struct grant_table *grants;
+    struct vplatform *platform; /* IOAPICs, PIC, PIT, RTC, PM timer, HPET, PCI as the domain sees them */
+    struct vpci *pci;           /* the devices it owns; NULL: none */
+    struct cpu_policy *policy;
+    struct iommu_domain *iommu;
+
+    uint64_t hvm_params[64]; /* HVM_PARAM_*; domain lock */
+    uint8_t callback_vector; /* of HVM_PARAM_CALLBACK_IRQ type vector; 0: none */
+    uint8_t
+        callback_gsi; /* the same for its types GSI and PCI INTx: raised while vCPU 0's upcall is pending; 0: none */
+    uint32_t pci_address; /* port 0xcf8; racy writers get what they deserve */
+    int64_t time_offset;  /* of its wall clock from the machine's, ns: XEN_DOMCTL_settimeoffset */
+    uint64_t watchdog[2]; /* SCHEDOP_watchdog: when it bites (ns), ~0: off; domain lock, looked at by vCPU 0 */
+    uint32_t vm_assist;
+    _Atomic uint32_t sched_weight, sched_cap;   /* cap in percent of one CPU, 0: none */
+    _Atomic uint64_t sched_period, sched_spent; /* the cap's period (number) and CPU time used in it; sched.c */
+    uint64_t created;                           /* metal_now() */
+    uint32_t log_budget;
+    uint64_t log_since, log_lost;
+};
+
+extern struct domain *hv_control_domain;
+
+/* A reference of the domain, or NULL. DOMID_SELF is the caller's business. */
+struct domain *domain_get(domid_t id);
+void domain_put(struct domain *d);
+/* A domain with max_vcpus vCPUs, all down; owned by the caller (domain_put) and listed. NULL: out of memory or id in
+ * use. */
+struct domain *domain_create(domid_t id, unsigned max_vcpus);
+/* The next listed one with an id >= `from`, referenced; NULL: none. */
+struct domain *domain_next(domid_t from);
+
+/* A guest's fault: logs why, dumps its state, shuts it down with SHUTDOWN_crash. The caller returns to vcpu_loop. */
+void domain_crash(struct domain *d, const char *format, ...) printf_like(2, 3);
+/* SCHEDOP_shutdown and the like: all vCPUs stand still and the control domain is told. For the control domain the
+ * machine follows (SHUTDOWN_poweroff, reboot, crash). */
+void domain_shutdown(struct domain *d, uint32_t code);
+void domain_pause(struct domain *d); /* waits until no vCPU is inside; counted */
+void domain_unpause(struct domain *d);
+/* Undoes domain_shutdown (XEN_DOMCTL_resumedomain). */
+void domain_resume(struct domain *d);
+/* Takes a domain apart in steps: -ERESTART: call again; 0: nothing is left but references. Not the control domain. */
+must_check int domain_kill(struct domain *d);
+
+/* Wall clock: where system time 0 was, in ns since 1970, in every domain's shared info; set by XENPF_settime. */
+void domain_set_wallclock(uint64_t epoch_ns);
+void domain_update_wallclock(struct domain *d); /* writes it to this one's */
+
+/* Its state as after INIT; and as after a start-up IPI, which begins at vector << 12. On its own CPU, or while it is
+ * down. */
+void vcpu_reset(struct vcpu *v);
+void vcpu_sipi(struct vcpu *v, uint8_t vector);
+
+/* Makes vCPU `id` (allocated, down). 0, -ENOMEM, -EEXIST, -EINVAL. */
+must_check int vcpu_create(struct domain *d, unsigned id);
+
+#endif

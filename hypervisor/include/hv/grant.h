@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Grant tables, version 1 (grant_table.h): a domain lets another map, copy or take its pages.
+ *
+ * Lock: each domain's grant lock (LOCK_GRANT): frames, active entries and its maptrack. Two domains' locks are never
+ * held together: an active entry is pinned under the granter's lock first, the mapping recorded under the mapper's
+ * later. Functions return GNTST_* of the ABI where it defines them for the operation (0 or negative), else a negative
+ * error.
+ */
+#ifndef HV_GRANT_H
+#define HV_GRANT_H
+
+#include <hv/types.h>
+
+struct domain;
+struct vcpu;
+
+#define GRANT_FRAMES_MAX 64 /* 32,768 entries */
+#define MAPTRACK_MAX 65536
+
+must_check int grant_init(struct domain *d, unsigned max_frames, unsigned max_maptrack);
+/* Unmaps all it mapped and waits for nobody: -ERESTART until it holds no foreign page. */
+int grant_destroy(struct domain *d);
+void grant_free(struct domain *d);
+
+struct gnttab_map_grant_ref;
+struct gnttab_unmap_grant_ref;
+struct gnttab_copy;
+/* One operation each; they fill in the status (and handle, address) of the struct, which is the caller's own copy. */
+void grant_map(struct domain *d, struct gnttab_map_grant_ref *op);
+void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op);
+void grant_copy(struct domain *d, struct gnttab_copy *op);
+
+/* Exchanges the contents of two entries that nobody uses; GNTST_*. */
+int grant_swap(struct domain *d, uint32_t a, uint32_t b);
+
+unsigned grant_frames(struct domain *d);
+unsigned grant_frames_max(struct domain *d);
+/* Makes the table at least `frames` long. 0 or GNTST_general_error. */
+int grant_grow(struct domain *d, unsigned frames);
+/* The page of frame `index` (grown when needed), for XENMEM_add_to_physmap and acquire_resource. INVALID_MFN: beyond.
+ */
+mfn_t grant_frame(struct domain *d, unsigned index);
+/* Lets the toolstack preset an entry (console, xenstore): access for `to` of the page g. */
+must_check int grant_preset(struct domain *d, uint32_t ref, domid_t to, gfn_t g);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * DMA and interrupt remapping, the same for AMD-Vi and VT-d: struct iommu_ops is what each unit's driver gives, iommu.c
+ * routes devices to units and keeps one set of I/O page tables a domain (its own format for each kind of unit; a
+ * machine has one kind).
+ *
+ * Locks: LOCK_IOMMU, one a unit (its queue and tables) and one a domain (its I/O page tables); they do not nest.
+ * Without any unit all functions succeed and confine nothing; iommu_present() tells, and the boot log warns.
+ */
+#ifndef HV_IOMMU_H
+#define HV_IOMMU_H
+
+#include <hv/types.h>
+
+struct domain;
+struct msi_message;
+
+bool iommu_present(void);
+bool iommu_remaps_interrupts(void);
+/* Finds units in the ACPI tables IVRS or DMAR and enables them with no device mapped (all DMA blocked but what firmware
+ * reserved). 0 or -errno: a unit that could not be started is logged. */
+int iommu_init(paddr_t ivrs, paddr_t dmar);
+
+must_check int iommu_domain_init(struct domain *d);
+void iommu_domain_free(struct domain *d);
+/* Pages a device of the domain may reach. The caller flushes with iommu_flush() after a batch, and after an unmap
+ * before it gives the pages to somebody else. Mapping again what is mapped changes nothing and is quick. -ENOMEM: part
+ * of it is done; -ERANGE: beyond what units translate (2^48, for some VT-d units 2^39 bytes). */
+must_check int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable);
+must_check int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count);
+void iommu_flush(struct domain *d);
+/* Hands device sbdf (and its aliases) to the domain, with the memory that firmware reserved for it mapped 1:1; NULL: to
+ * nobody, DMA is blocked. -EBUSY: its requests look like those of a device of another domain; -ENODEV: no unit confines
+ * it. */
+must_check int iommu_assign(struct domain *d, uint32_t sbdf);
+
+/* A remapping entry for one interrupt: to `vector` on the CPU with `apic_id`. `entry` is -1 for a new one. `out`: what
+ * to write into the device or IOAPIC (through irq.c). Without remapping: the plain message. */
+must_check int iommu_remap(uint32_t sbdf, int *entry, uint8_t vector, uint32_t apic_id, bool level,
+                           struct msi_message *out);
+void iommu_remap_free(uint32_t sbdf, int entry);
+/* The requester id of an IOAPIC from the tables; -1: unknown. */
+int32_t iommu_ioapic_sbdf(uint8_t ioapic_id);
+/*
+ * An IOAPIC's redirection entry for `out` of iommu_remap() with the IOAPIC's requester id (the same for all formats):
+ * - plain: destination in 63:56, the vector;
+ * - VT-d: index 14:0 in 63:49, format 1 in 48, index 15 in 11, the vector in 7:0 (so that an EOI broadcast finds the
+ * entry);
+ * - AMD-Vi: the index in 10:0 where vector and delivery mode were. An EOI broadcast does NOT find it, and units may
+ * deliver it as edge-triggered: end a level-triggered one by writing this entry's bits 7:0 to the IOAPIC's EOI register
+ * (0x40, version 0x20 on). Doing so is right with the other formats as well.
+ */
+uint64_t iommu_ioapic_rte(const struct msi_message *m, bool level, bool active_low, bool masked);
+
+/* Where the units' own registers are, which no domain may reach: visit(first page, count) for each. */
+void iommu_mmio_ranges(void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
+
+/* Logs faults with the device, a rate limit, and who it belongs to. Call it from the units' own interrupt and, as one
+ * may be lost or never come (QEMU), once in a while. */
+void iommu_poll_faults(void);
+/* The units' own interrupt: a message to this CPU. Kept over a suspend. */
+void iommu_fault_vector(uint8_t vector, uint32_t apic_id);
+/* S3 */
+void iommu_suspend(void);
+void iommu_resume(void);
+
+#endif

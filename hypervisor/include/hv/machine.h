@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Facts about this computer that hypercalls report: filled in once by boot/, before the control domain runs, and
+ * constant from then on.
+ */
+#ifndef HV_MACHINE_H
+#define HV_MACHINE_H
+
+#include <hv/domain.h>
+#include <hv/types.h>
+
+#define MACHINE_MAX_CPUS 256
+
+struct machine_cpu {
+    uint32_t apic_id, acpi_id; /* of the MADT */
+    uint32_t core, socket;     /* numbers for `xl info -n` */
+};
+
+struct machine {
+    uint64_t max_page;      /* the highest page of RAM */
+    struct e820entry *e820; /* the machine's memory map */
+    unsigned nr_e820;
+    unsigned physical_bits;   /* of addresses */
+    uint16_t console_port;    /* the first of eight, 0: no serial console */
+    const char *command_line; /* the hypervisor's */
+    uint32_t threads_per_core, cores_per_socket;
+    char vendor[12]; /* CPUID leaf 0 */
+    uint32_t family, model, stepping;
+    struct machine_cpu cpu[MACHINE_MAX_CPUS];
+};
+
+extern struct machine hv_machine;
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The seam between pure rooms and the machine: all that a pure room may ask of metal. Implemented in cpu/, hvm/ and
+ * iommu/; in tests by tests/fake_metal.c (a RAM array, recorded kicks, a settable clock).
+ *
+ * Unless stated, functions may be called with any lock held and do not fail.
+ */
+#ifndef HV_METAL_H
+#define HV_METAL_H
+
+#include <hv/types.h>
+
+struct vcpu;
+struct domain;
+
+/* --- memory -------------------------------------------------------------------------------------------------- */
+/* All RAM is mapped at hv_direct_map + physical address, read-write, never executable. */
+#ifdef HV_HOST
+extern uintptr_t hv_direct_map;
+#else
+#define hv_direct_map 0xffff800000000000ul
+#endif
+
+static inline void *paddr_ptr(paddr_t p) { return (void *)(hv_direct_map + p); }
+static inline void *mfn_ptr(mfn_t m) { return paddr_ptr(m.n << PAGE_SHIFT); }
+static inline paddr_t ptr_paddr(const void *p) { return (uintptr_t)p - hv_direct_map; }
+static inline mfn_t ptr_mfn(const void *p) { return mfn(ptr_paddr(p) >> PAGE_SHIFT); }
+
+/* The frame table: virtual, its pages come and go in pieces of 2 MiB, each for FRAME_CHUNK of RAM. */
+struct frame;
+extern struct frame *const hv_frame_table;
+/* Backs the table's piece for chunk number `chunk` with the 2 MiB of RAM at `at`. */
+void metal_back_frame_table(uint64_t chunk, paddr_t at);
+
+void zero_page(void *page);
+/* Maps device registers uncached, for ever; NULL: no room. `base` need not be aligned. */
+void *metal_map_mmio(paddr_t base, size_t size);
+
+/* --- time ---------------------------------------------------------------------------------------------------- */
+/* Nanoseconds since the hypervisor started; the same on all CPUs, never goes back. */
+uint64_t metal_now(void);
+extern uint64_t hv_tsc_khz; /* what RDTSC counts in a millisecond */
+/* Seconds since 1970, from the RTC and metal_now(). */
+uint64_t metal_wallclock_seconds(uint32_t *nanoseconds);
+/* How a guest computes metal_now() from the host's TSC: ((tsc - start) << shift) * mul >> 32, as in struct
+ * vcpu_time_info. */
+uint64_t clock_tsc_start(void);
+void clock_scale(uint32_t *mul, int8_t *shift);
+
+/* --- processors ---------------------------------------------------------------------------------------------- */
+unsigned metal_cpu(void); /* number of this CPU, 0 .. metal_nr_cpus() - 1 */
+unsigned metal_nr_cpus(void);
+/* Makes CPU `cpu` leave a guest and look at its work (v->work, its run queue) before it enters one again. */
+void metal_kick(unsigned cpu);
+/* Each CPU has one alarm: sched_alarm() is called there at or after `when` (ns). ~0: none. This CPU's own only. */
+void metal_set_alarm(uint64_t when);
+
+/* An MSR of this CPU; false when reading it faults. */
+bool metal_msr_read(uint32_t msr, uint64_t *value);
+
+/* XCR0 that the vCPU running here asks for; false: a value the processor or we do not know. */
+bool metal_set_xcr0(struct vcpu *v, uint64_t value);
+void metal_wbinvd(void);
+void metal_reset_fpu(struct vcpu *v); /* as after INIT; the vCPU does not run or runs here */
+
+/* --- cached translations ----------------------------------------------------------------------------------------- */
+/* Every CPU that runs `d` forgets cached translations of its p2m before it enters it again, and none is inside
+ * with old ones when this returns. */
+void metal_flush_p2m(struct domain *d);
+
+/* --- devices ------------------------------------------------------------------------------------------------- */
+uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size); /* size 1, 2, 4; sbdf: seg:16 bus:8 devfn:8 */
+void metal_pci_write(uint32_t sbdf, unsigned reg, unsigned size, uint32_t value);
+uint32_t metal_port_read(uint16_t port, unsigned size);
+void metal_port_write(uint16_t port, unsigned size, uint32_t value);
+
+/* --- the whole machine ----------------------------------------------------------------------------------------- */
+/* The control domain shut down with `code` (SHUTDOWN_* of the ABI): power off, reboot, or report a crash and do as
+ * configured. Does not return but in tests. */
+void metal_machine_end(uint32_t code);
+/* ACPI sleep state 1 to 5; the PM1 control values are the control domain's, from its DSDT. 0 after waking up, or
+ * -errno. */
+int metal_enter_sleep(uint8_t state, uint16_t pm1a, uint16_t pm1b, bool extended);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain's guest-physical memory: a four-level tree from gfn to mfn in the format the processor walks, with 4 KiB,
+ * 2 MiB and 1 GiB entries. Entries are split when part of one changes and joined again when all 512 fit.
+ *
+ * Lock: p2m->lock (LOCK_P2M) is taken by each function that changes the tree; lookups take none: entries are 64-bit
+ * words written in one piece. Tables that are left over (after a join) are kept for the next split of their level and
+ * freed by p2m_free() only, so a lookup may be inside one; p2m->reused tells it that its table was taken again.
+ * References: a RAM entry holds one reference of each of its frames (frame_get), dropped when the entry goes, after the
+ * processors (metal_flush_p2m) and devices (iommu_flush) forgot it.
+ */
+#ifndef HV_P2M_H
+#define HV_P2M_H
+
+#include <hv/lock.h>
+#include <hv/types.h>
+
+struct domain;
+
+enum p2m_type {
+    P2M_NONE = 0,     /* nothing: an access is emulated or fails */
+    P2M_RAM = 1,      /* read, write, execute */
+    P2M_RAM_RO = 2,   /* writes are emulated or ignored */
+    P2M_MMIO = 3,     /* a device's registers, uncached; no frame table entry, no references */
+    P2M_GRANT_RW = 4, /* another domain's page by its grant; a reference of it is held */
+    P2M_GRANT_RO = 5,
+    P2M_FOREIGN = 6, /* another domain's page, mapped by a control domain; a reference of it is held */
+    P2M_XENHEAP = 7, /* a page of the hypervisor's shared with the guest (shared info, grant table), read-write */
+    P2M_LOGDIRTY = 8,
+    P2M_TYPES,
+};
+
+/*
+ * How the vendor writes an entry; in hvm/npt.c and, later, for EPT. `level` 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. Both formats
+ * have the frame in bits 51:12; masks, not functions, tell the rest, since each guest memory access looks entries up.
+ */
+#define P2M_ADDRESS 0x000ffffffffff000ull
+#define P2M_TYPE_MASK 15
+struct p2m_codec {
+    uint64_t (*leaf)(mfn_t m, enum p2m_type type, unsigned level);
+    uint64_t (*table)(mfn_t m);
+    uint64_t present;     /* a table or leaf that the processor can use has one of these bits; else the entry is 0 */
+    uint64_t large;       /* at levels 2 and 3: a leaf, not a table */
+    unsigned type_shift;  /* of a leaf's enum p2m_type, four bits */
+    const bool *gigabyte; /* 1 GiB leaves exist */
+};
+
+struct p2m {
+    spinlock_t lock; /* LOCK_P2M: the tree, the counts */
+    mfn_t root;
+    const struct p2m_codec *codec;
+    struct domain *domain;
+    uint64_t leaves[4];      /* by level; [1] 4 KiB */
+    uint64_t tables;         /* pages the tree takes, spare ones included */
+    bool mirror;             /* changes go to the IOMMU too */
+    bool gigabyte;           /* the codec's at p2m_init() */
+    mfn_t spare[4];          /* by level: tables no entry names any more, a list by frame_gfn() */
+    _Atomic uint64_t reused; /* counts spare tables taken again */
+    mfn_t going;             /* p2m_free: frames of an entry that is cleared, whose references are still held */
+    uint64_t going_count;
+};
+
+must_check int p2m_init(struct p2m *p, struct domain *d, const struct p2m_codec *codec);
+/* Frees the tree and drops the references of its entries, at most `budget` of them; -ERESTART: call again. The domain's
+ * vCPUs stand still and its devices are gone (iommu_domain_free). */
+int p2m_free(struct p2m *p, unsigned budget);
+
+/*
+ * Maps 2^order pages at g to m. Replaces what was there (dropping its references). For RAM, grants and foreign pages
+ * the caller passes in one reference of each frame, which the entry now holds; on an error it keeps them and the tree
+ * still says what it said. `order` is any; the largest entries that alignment allows are used. Frames' gfns
+ * (frame_set_gfn) are the caller's business. 0, -ENOMEM, -EINVAL (beyond 2^36 pages, what four levels reach).
+ */
+must_check int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type);
+/* Holes in the range are no error. 0, -ENOMEM (an entry could not be split; nothing changed), -EINVAL. */
+must_check int p2m_unmap(struct p2m *p, gfn_t g, unsigned order);
+/* As p2m_map with count pages instead of an order. */
+must_check int p2m_map_range(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type);
+
+struct p2m_entry {
+    mfn_t mfn; /* of the gfn asked for; INVALID_MFN when there is nothing */
+    enum p2m_type type;
+    unsigned order; /* of the entry or hole it is part of: 0, 9, 18 (or 27: a hole) */
+};
+struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g);
+
+/* A frame the caller may use while it holds the reference it gets: RAM (or with `grants` also granted and foreign pages
+ * and those of P2M_XENHEAP), still mapped at g. INVALID_MFN: nothing of the kind, or not writable. Give it back with
+ * frame_put(). */
+mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants);
+
+/* Whether nothing is mapped in [g, g + count). */
+bool p2m_range_empty(const struct p2m *p, gfn_t g, uint64_t count);
+
+/* Called when a 4 KiB entry changed and 512 siblings may be one 2 MiB entry again; p2m does it itself after
+ * p2m_map(). */
+void p2m_try_join(struct p2m *p, gfn_t g);
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A virtual processor: what common code knows of it. The vendor's part (VMCB or VMCS) hangs off `hw` and is
+ * reached through hv_ops (hvm/ops.h) only.
+ *
+ * Who may touch what: while a vCPU runs, its CPU alone touches all but the atomics below. While it is paused or has
+ * never run, whoever holds its domain's lock does. Lifetime: that of its domain (domain_get).
+ */
+#ifndef HV_VCPU_H
+#define HV_VCPU_H
+
+#include <hv/list.h>
+#include <hv/lock.h>
+#include <hv/types.h>
+
+struct domain;
+struct vlapic;
+struct hw_vcpu;
+struct extra_state;
+
+enum reg { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, NR_REGS };
+
+/* Loaded by each exit and stored by each entry. */
+struct regs {
+    uint64_t r[NR_REGS]; /* in the order of their encoding */
+    uint64_t rip, rflags;
+};
+
+struct segment {
+    uint16_t selector;
+    uint16_t attributes; /* as in a VMCB: type:4 s:1 dpl:2 p:1 avl:1 l:1 db:1 g:1 */
+    uint32_t limit;
+    uint64_t base;
+};
+
+enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_GDTR, SEG_LDTR, SEG_IDTR, SEG_TR, NR_SEGS };
+
+/* The rest of the architectural state, read and written as a whole by hv_ops.state_get/state_put. */
+struct vcpu_state {
+    struct segment seg[NR_SEGS];
+    uint64_t cr0, cr2, cr3, cr4, efer, dr6, dr7;
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t pat;
+    uint8_t cpl;
+};
+
+/* How linear addresses are translated now; cheap to get. */
+struct vcpu_paging {
+    uint64_t cr0, cr3, cr4, efer;
+    uint8_t cpl;
+    bool long_mode, code64; /* EFER.LMA; and CS.L */
+};
+
+/* What a vCPU has to do before it enters the guest again; bits of vcpu.work. */
+enum vcpu_work {
+    WORK_EVENT = BIT(0),      /* an event channel wants an upcall */
+    WORK_LAPIC = BIT(1),      /* its local APIC has something to deliver, or a timer of it ran out */
+    WORK_RESCHEDULE = BIT(2), /* the scheduler wants its CPU back */
+    WORK_PAUSE = BIT(3),      /* somebody waits for it to stand still */
+    WORK_INIT = BIT(4),       /* INIT or SIPI arrived */
+    WORK_NMI = BIT(5),
+    WORK_FLUSH = BIT(6), /* forget cached translations of the p2m */
+    WORK_TIMER = BIT(7), /* its single-shot or periodic timer ran out */
+};
+
+/* Why a vCPU does not run; 0: it may. Bits of vcpu.blocked. */
+enum vcpu_block {
+    BLOCK_DOWN = BIT(0),  /* offline: never started, or VCPUOP_down */
+    BLOCK_HALT = BIT(1),  /* HLT or SCHEDOP_block: an interrupt or event wakes it */
+    BLOCK_POLL = BIT(2),  /* SCHEDOP_poll */
+    BLOCK_PAUSE = BIT(3), /* pause_count > 0 */
+    BLOCK_IOREQ = BIT(4), /* a device model owes an answer */
+    BLOCK_SIPI = BIT(5),  /* after INIT */
+    BLOCK_DYING = BIT(6),
+};
+
+enum runstate { RUN_RUNNING, RUN_RUNNABLE, RUN_BLOCKED, RUN_OFFLINE }; /* RUNSTATE_* of the ABI */
+
+struct sched_vcpu {
+    struct list queue;       /* in a CPU's run queue; that queue's lock */
+    uint64_t used, deadline; /* ns of CPU time, virtual time (weighted) */
+    uint64_t slice_start;
+    enum runstate state;
+    uint64_t state_since, state_time[4];
+    bool queued;
+    _Atomic bool running; /* has a CPU, or is on its way to one; see sched_running() */
+};
+
+/* Memory of the guest's that the hypervisor writes to while it is registered; it may reach into a second page. */
+struct guest_area {
+    mfn_t mfn[2]; /* referenced; [0] INVALID_MFN: none */
+    uint16_t offset;
+};
+
+struct vcpu {
+    struct regs regs;
+    struct hw_vcpu *hw;
+    struct extra_state *extra; /* FPU and debug registers while they are not loaded: hvm/switch.c */
+    struct domain *domain;
+    unsigned id;
+    _Atomic uint32_t work;    /* WORK_*; set by anyone, then metal_kick(); cleared by its own CPU */
+    _Atomic uint32_t blocked; /* BLOCK_* */
+    _Atomic unsigned cpu;     /* where it runs, or ran last */
+    _Atomic bool inside;      /* in the guest now; seq_cst with work: set before work is looked at the last time */
+
+    struct vlapic *lapic;
+    gpa_t info_gpa;         /* struct vcpu_info, registered or in shared info */
+    struct vcpu_info *info; /* the same in the direct map (its frame is referenced), or hv_dummy_vcpu_info */
+    mfn_t info_mfn;
+    struct guest_area runstate_area, time_area;
+    uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: the domain's */
+    uint32_t poll_port;    /* SCHEDOP_poll of one port; 0: several or none */
+
+    uint64_t poll_until; /* its timeout, ns; ~0: none */
+
+    uint64_t singleshot, period, period_next; /* PV timers, ns of metal_now(); ~0: off; period 0: off */
+    _Atomic uint32_t virq_port[24];           /* per-vCPU VIRQs, 0: not bound; changed by ipc/evtchn.c only */
+
+    struct list timer_entry; /* in the list of a CPU's timers while it does not run; that CPU's timer lock */
+    uint64_t timer_when;     /* ~0: in none */
+    unsigned timer_cpu;
+
+    struct sched_vcpu sched;
+    _Atomic uint64_t affinity_hard[4], affinity_soft[4]; /* 256 CPUs */
+    uint32_t pause_count;                                /* domain lock */
+
+    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux, misc_enable;
+    uint64_t xcr0; /* what the guest set by XSETBV; 1 after reset */
+    int64_t tsc_offset;
+    bool initialised;
+    bool nmi_waits; /* until hv_ops.ready() */
+    uint8_t sipi_vector;
+    uint8_t cr8; /* task priority, in step with the local APIC's TPR; hardware may have changed it at an exit */
+};
+
+/* Sets work bits and makes the vCPU see them, wherever it is; wakes it when they end its blocking. Any lock below
+ * LOCK_SCHED may be held. */
+void vcpu_kick(struct vcpu *v, uint32_t work);
+void vcpu_wake(struct vcpu *v, uint32_t blocks /* BLOCK_* to clear */);
+/* Blocks the vCPU that runs here, unless work came up meanwhile. The caller then returns to vcpu_loop. */
+void vcpu_block(struct vcpu *v, uint32_t block);
+
+/* Whether an interrupt or event is waiting that would end HLT. */
+bool vcpu_has_interrupt(struct vcpu *v);
+
+/* Timers: when one of the vCPU's (PV, poll, local APIC; for vCPU 0 the platform's and watchdogs too) is due, ~0: never;
+ * and raising what is due by `now`. The CPU it runs on, or ran on last when it is blocked, keeps the alarm; on time it
+ * kicks the vCPU with WORK_TIMER, and the loop calls vcpu_run_timers(). */
+uint64_t vcpu_next_timer(struct vcpu *v);
+void vcpu_run_timers(struct vcpu *v, uint64_t now);
+
+/* What the guest is told of time: written when it gets another area or the clock changed. */
+void vcpu_update_time(struct vcpu *v);
+/* Its runstate area, when it was switched to or away from. */
+void vcpu_update_runstate(struct vcpu *v, uint64_t now);
+
+/* Registrations of VCPUOP_*; for areas by linear address `v` is the caller. 0 or -errno. */
+must_check int vcpu_register_info(struct vcpu *v, gfn_t g, uint32_t offset);
+must_check int vcpu_register_area(struct vcpu *v, struct guest_area *area, uint64_t linear, size_t size);
+void vcpu_release_areas(struct vcpu *v);    /* when its domain dies */
+extern struct vcpu_info hv_dummy_vcpu_info; /* of vCPUs beyond the 32 of shared info, until they register one */
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC, PIC, PIT, RTC, PM timer, HPET and the
+ * configuration space of PCI. Pure: time comes in as a parameter, effects go out through metal.h, irq.h, vcpu_kick().
+ *
+ * Lock: a domain's platform lock (LOCK_VDEV) for what its vCPUs share; a vCPU's local APIC is changed by its own CPU
+ * only, but for the IRR and pending INIT/SIPI/NMI, which are atomic and anyone may set.
+ */
+#ifndef HV_VDEV_H
+#define HV_VDEV_H
+
+#include <hv/types.h>
+#include <hv/vcpu.h>
+
+/* --- local APIC (SDM 3A ch. 10; x2APIC 10.12) ------------------------------------------------------------------- */
+must_check int vlapic_init(struct vcpu *v);
+void vlapic_free(struct vcpu *v);
+void vlapic_reset(struct vcpu *v);
+uint32_t vlapic_id(const struct vcpu *v);
+/* Registers by their xAPIC offset (0x000 to 0x3f0). Reads and writes of 4 bytes; false: #GP in x2APIC mode. */
+bool vlapic_read(struct vcpu *v, unsigned offset, uint64_t now, uint32_t *value);
+bool vlapic_write(struct vcpu *v, unsigned offset, uint64_t now, uint32_t value);
+/* MSRs 0x800 to 0x83f, IA32_APIC_BASE, IA32_TSC_DEADLINE; false: #GP. */
+bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t *value);
+bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value);
+bool vlapic_enabled(const struct vcpu *v); /* globally, by IA32_APIC_BASE */
+bool vlapic_x2apic(const struct vcpu *v);
+uint8_t vlapic_tpr(const struct vcpu *v); /* for CR8: bits 7:4 >> 4 */
+void vlapic_set_tpr(struct vcpu *v, uint8_t cr8);
+
+/* A vector arrives (any CPU may call): sets IRR and kicks. */
+void vlapic_accept(struct vcpu *v, uint8_t vector, bool level);
+/* An interrupt message to whoever it is for: destination and mode as in the ICR and MSIs (SDM 10.6, 10.11). */
+void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode, uint8_t vector, bool level,
+                    bool lowest);
+/* The vCPU such a message is for, or the first of several; 0 when it is for none. */
+unsigned vlapic_target(struct domain *d, uint32_t dest, bool logical);
+/* The highest vector that may be delivered now, or -1; acknowledge moves it from IRR to ISR. */
+int vlapic_pending(struct vcpu *v);
+/* The highest vector that nothing but the task priority holds back, or -1: where the guest can lower CR8 without an
+ * exit, a window of that priority (vector >> 4) has to be asked for. */
+int vlapic_held(struct vcpu *v);
+void vlapic_acknowledge(struct vcpu *v, uint8_t vector);
+/* An upcall vector (event channels) is delivered like an interrupt but without the EOI dance when the guest asked for
+ * it by HVMOP_set_evtchn_upcall_vector; this is for HVM_PARAM_CALLBACK_IRQ's. */
+void vlapic_eoi(struct vcpu *v);
+/* What WORK_INIT stands for, taken by the vCPU's own CPU: VLAPIC_INIT and VLAPIC_SIPI (its vector is in
+ * v->sipi_vector). Both at once: INIT came first. A SIPI counts only for a vCPU that waits for one; vlapic_reset() is
+ * the taker's business. */
+enum { VLAPIC_INIT = 1, VLAPIC_SIPI = 2 };
+unsigned vlapic_take_init(struct vcpu *v);
+/* The timer: what is due by `now` is raised; when it is due next (ns), ~0: never. */
+void vlapic_tick(struct vcpu *v, uint64_t now);
+uint64_t vlapic_next(const struct vcpu *v);
+struct hvm_hw_lapic;
+struct hvm_hw_lapic_regs;
+
+/* --- the board --------------------------------------------------------------------------------------------------- */
+/* An IOAPIC has at most 120 inputs (its index register is 8 bits wide); a domain has one for each 120 GSIs, at
+ * VIOAPIC_BASE + n * 0x1000 with id n + 1 and first GSI n * 120. ISA interrupt 0 is GSI 2. MADTs must say the same. */
+#define VIOAPIC_BASE 0xfec00000ull
+#define VIOAPIC_PINS 120
+#define VIOAPIC_MAX 2
+#define VIOAPIC_MAX_GSIS (VIOAPIC_MAX * VIOAPIC_PINS)
+#define VHPET_BASE 0xfed00000ull
+#define VPM_TIMER_PORT 0xb008 /* 32 bits */
+/* More than VIOAPIC_MAX_GSIS are cut to that. 0, -ENOMEM, -EINVAL (none). */
+must_check int vplatform_init(struct domain *d, unsigned nr_gsis);
+void vplatform_free(struct domain *d);
+/* I/O at ports and memory; false: nothing there (all ones). `now` in ns. */
+bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value, uint64_t now);
+bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value, uint64_t now);
+/* Where its MMIO is, so that the p2m leaves it out: calls visit(first gfn, count) for each. */
+void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
+/* An input of the interrupt controllers; for the host's interrupts virqchip_host_gsi. */
+void virqchip_set_gsi(struct domain *d, unsigned gsi, bool high);
+void virqchip_host_gsi(struct domain *d, unsigned gsi);
+/* The local APIC got an EOI for a level-triggered vector. */
+void virqchip_eoi(struct domain *d, uint8_t vector);
+/* ExtINT: the PIC's vector when it has one for this vCPU (LVT0 or the BSP in virtual wire mode), or -1; taken when
+ * `ack`. */
+int virqchip_pic_vector(struct vcpu *v, bool ack);
+void vtime_tick(struct domain *d, uint64_t now);
+uint64_t vtime_next(struct domain *d);
+
+/* --- PCI configuration space of domains that own devices (vpci.c) ---------------------------------------------------
+ */
+/* The domain's lock must not be held by callers of any of these. Without vpci_init() a domain has no PCI. */
+must_check int vpci_init(struct domain *d);
+void vpci_free(struct domain *d);
+/* Looks at the device's capabilities and switches its message interrupts off. Known already: 0, nothing happens. A PF
+ * comes before its VFs. 0, -ENODEV, -ENOMEM. */
+must_check int vpci_add_device(struct domain *d, uint32_t sbdf);
+void vpci_remove_device(struct domain *d, uint32_t sbdf);
+/* For all domains and for ever, at boot only: reads as all ones. */
+void vpci_hide(uint32_t sbdf);
+uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size);
+void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value);
+/* An access to a page with an MSI-X table; false: not one. `size` 1, 2, 4 or 8. */
+bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value);
+/* An access to configuration space in memory; false: not one. `base` is bus 0's, as in the MCFG. */
+bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value);
+must_check int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus);
+/* Whether any of the pages belongs to one of the two, so that it may not be mapped. Who maps on demand asks again
+ * afterwards and takes them out again: the table may have moved there meanwhile. */
+bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count);
+static inline bool vpci_is_trapped(struct domain *d, gfn_t g) { return vpci_traps_range(d, g, 1); }
+
+#endif

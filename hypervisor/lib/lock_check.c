@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Checks of the lock order (lock.h) in debug builds: which locks each CPU holds, and that it takes them upwards.
+ *
+ * Two locks of one level may be held where their room says in what order they are taken: event channels (by the
+ * domains' ids) and run queues. A CPU's list is touched by that CPU only. The NMI handler only tries the console's
+ * lock, the highest, and gives it back before it returns, so it may come in between anywhere.
+ */
+#include <hv/lock.h>
+#include <hv/metal.h>
+
+#ifdef HV_LOCK_CHECK
+
+#define MAX_CPUS 256
+#define MAX_HELD 12
+
+static struct held {
+    const spinlock_t *lock[MAX_HELD];
+    unsigned count;
+} cpus[MAX_CPUS];
+
+static bool may_follow(const spinlock_t *lock, const spinlock_t *held)
+{
+    bool pairs = lock->level == LOCK_EVTCHN || lock->level == LOCK_SCHED;
+    return lock != held && (lock->level > held->level || (pairs && lock->level == held->level));
+}
+
+void lock_check_take(const spinlock_t *lock)
+{
+    struct held *h = &cpus[metal_cpu()];
+    BUG_ON(!lock->level);
+    for (unsigned i = 0; i < h->count; i++)
+        BUG_ON(!may_follow(lock, h->lock[i]));
+    BUG_ON(h->count == MAX_HELD);
+    h->lock[h->count++] = lock;
+}
+
+void lock_check_drop(const spinlock_t *lock)
+{
+    struct held *h = &cpus[metal_cpu()];
+    unsigned i = h->count;
+    while (i && h->lock[i - 1] != lock)
+        i--;
+    BUG_ON(!i);
+    for (h->count--; i <= h->count; i++)
+        h->lock[i - 1] = h->lock[i];
+}
+
+bool lock_check_held(const spinlock_t *lock)
+{
+    const struct held *h = &cpus[metal_cpu()];
+    for (unsigned i = 0; i < h->count; i++) {
+        if (h->lock[i] == lock)
+            return true;
+    }
+    return false;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: lib/acpi.c */
+/* Firmware made of any bytes, root pointer at 16; each mapping is a copy of exactly its size, so that a read beyond is
+ * seen. */
+#include "fake_metal.h"
+
+#include <hv/acpi.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    const uint8_t *bytes;
+    size_t size;
+} firmware;
+static void *copies[4096];
+static unsigned nr_copies;
+
+static const void *map(void *data, paddr_t at, size_t size)
+{
+    if (at > firmware.size || size > firmware.size - at || nr_copies == ARRAY_SIZE(copies))
+        return NULL;
+    void *copy = copies[nr_copies++] = malloc(size ? size : 1);
+    memcpy(copy, firmware.bytes + at, size);
+    return copy;
+}
+
+static void look(const struct acpi_source *s, const struct acpi_table *t)
+{
+    struct acpi_fadt fadt;
+    struct acpi_hpet hpet;
+    struct acpi_ecam ecam;
+    struct acpi_madt_entry e;
+    struct acpi_table part;
+    uint8_t out[600];
+    uint32_t ids[] = {0, 2, 254, 255, 300};
+    acpi_parse_fadt(t, &fadt);
+    acpi_parse_hpet(t, &hpet);
+    acpi_checksum_ok(t);
+    for (unsigned i = 0; acpi_mcfg_entry(t, i, &ecam); i++)
+        ;
+    for (uint32_t at = 0; acpi_madt_next(t, &at, &e);)
+        CHECK(e.raw.size >= 2 && at <= t->size);
+    for (uint32_t at = ACPI_HEADER; acpi_next(t, ACPI_LONG, &at, &part);)
+        CHECK(part.size >= 4 && at <= t->size);
+    for (size_t size = 0; size <= sizeof(out); size += 100) {
+        size_t n = acpi_build_madt(out, size, &(struct acpi_madt_plan){ids, 5, t, NULL, 0});
+        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){out, n, 0})));
+        n = acpi_build_xsdt(out, size, &(struct acpi_xsdt_plan){s, t, 4096, true});
+        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){out, n, 0})));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct acpi_source s = {map, NULL};
+    struct acpi_table root, t;
+    firmware.bytes = data;
+    firmware.size = size;
+    if (acpi_root(&s, 16, &root)) {
+        for (unsigned i = 0; acpi_next_table(&s, &root, &i, &t);)
+            look(&s, &t);
+    }
+    for (paddr_t at = 1; at < MIN(size, 64u); at += 7) {
+        if (acpi_table_at(&s, at, &t))
+            look(&s, &t);
+    }
+    while (nr_copies)
+        free(copies[--nr_copies]);
+    return 0;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: domain/domain.c domain/vcpu.c domain/sched.c hypercall/copy.c mem/frame.c mem/p2m.c hvm/npt.c */
+/* sources: ipc/evtchn.c ipc/evtchn_2l.c ipc/evtchn_fifo.c ipc/grant.c lib/rangeset.c lib/lib.c hypercall/memory.c */
+/* sources: hypercall/dispatch.c hypercall/self.c hypercall/host.c hypercall/platform.c hypercall/domctl.c */
+/* sources: hypercall/event_channel.c hypercall/grant_table.c */
+/*
+ * The life of domains: ids, references, taking apart while others look, pausing while they run, shutdown and crash; and
+ * kicks against blocking, with real threads.
+ */
+#include <pthread.h>
+#include <time.h>
+
+#include "../doors_fakes.h"
+
+#include <xen/xen.h>
+#include <xen/sched.h>
+
+static uint64_t free_pages(void)
+{
+    struct frame_stats stats;
+    frame_stats(&stats);
+    return stats.free;
+}
+
+static void kill_all(struct domain *d)
+{
+    int rc;
+    do
+        rc = domain_kill(d);
+    while (rc == -ERESTART);
+    CHECK(rc == 0);
+}
+
+static void test_life(void)
+{
+    uint64_t before = free_pages();
+    CHECK(!domain_create(5, 0) && !domain_create(5, MAX_VCPUS + 1) && !domain_create(0x7ff0, 1));
+    struct domain *d = domain_create(5, 3);
+    CHECK(d && d->id == 5 && d->vcpu[2] && d->vcpu[2]->blocked == BLOCK_DOWN && d->vcpu[2]->timer_when == ~0ull);
+    CHECK(!domain_create(5, 1)); /* in use; and nothing leaks */
+    struct domain *e = domain_create(2, 1);
+    struct domain *found = domain_get(5);
+    CHECK(found == d && !domain_get(4));
+    domain_put(found);
+    found = domain_next(3);
+    CHECK(found == d);
+    domain_put(found);
+    found = domain_next(1);
+    CHECK(found == e);
+    domain_put(found);
+    CHECK(!domain_next(6));
+    fake_ram(d, 100);
+    CHECK(vcpu_create(d, 0) == -EEXIST && vcpu_create(d, 3) == -EINVAL);
+    kill_all(d);
+    CHECK(!domain_get(5)); /* gone for others, ours still */
+    CHECK(d->dying && d->vcpu[0]->blocked & BLOCK_DYING);
+    domain_put(d);
+    kill_all(e);
+    domain_put(e);
+    CHECK(free_pages() == before);
+}
+
+static void test_exhaustion(void)
+{
+    static void *taken[70000];
+    unsigned count = 0;
+    uint64_t before = free_pages();
+    while (count < 70000 && (taken[count] = page_alloc()))
+        count++;
+    for (unsigned give = 0; give < 60 && give < count; give++) { /* with any number of pages: all or nothing */
+        page_free(taken[--count]);
+        struct domain *d = domain_create(9, 2);
+        if (d) {
+            kill_all(d);
+            domain_put(d);
+        }
+        CHECK(free_pages() == give + 1);
+    }
+    while (count)
+        page_free(taken[--count]);
+    CHECK(free_pages() == before);
+}
+
+static void test_shutdown(void)
+{
+    struct domain *d = domain_create(5, 2);
+    vcpu_wake(d->vcpu[0], BLOCK_DOWN);
+    domain_crash(d, "ring index %u > %u", 7, 3);
+    CHECK(d->shutting_down && d->shutdown_code == SHUTDOWN_crash && d->vcpu[0]->blocked == BLOCK_PAUSE);
+    domain_shutdown(d, SHUTDOWN_poweroff); /* the first one counts */
+    CHECK(d->shutdown_code == SHUTDOWN_crash && d->vcpu[0]->pause_count == 1);
+    domain_pause(d);
+    domain_resume(d);
+    domain_resume(d);
+    CHECK(!d->shutting_down && d->vcpu[0]->blocked == BLOCK_PAUSE && d->vcpu[1]->blocked == (BLOCK_PAUSE | BLOCK_DOWN));
+    domain_unpause(d);
+    CHECK(d->vcpu[0]->blocked == 0 && d->vcpu[1]->blocked == BLOCK_DOWN);
+    d->watchdog[1] = 10;
+    vcpu_run_timers(d->vcpu[0], 10);
+    CHECK(d->shutting_down && d->shutdown_code == SHUTDOWN_watchdog && d->watchdog[1] == ~0ull);
+    kill_all(d);
+    domain_put(d);
+}
+
+/* --- threads ------------------------------------------------------------------------------------------------------ */
+
+static _Atomic bool stop;
+static _Atomic unsigned found;
+
+static void *look(void *arg)
+{
+    fake_cpu = 30 + (uintptr_t)arg; /* a CPU each: what is kept by CPU is not shared */
+    while (!stop)
+        for (unsigned id = 20; id < 24; id++) {
+            struct domain *d = domain_get(id);
+            if (!d)
+                continue;
+            CHECK(d->id == id && d->max_vcpus == 2);
+            found++;
+            domain_put(d);
+        }
+    return NULL;
+}
+
+static void *come_and_go(void *arg)
+{
+    unsigned id = fake_cpu = 20 + (uintptr_t)arg;
+    for (unsigned i = 0; i < 40; i++) {
+        struct domain *d = domain_create(id, 2);
+        CHECK(d);
+        for (unsigned j = 0; j < 100; j++)
+            cpu_relax();
+        kill_all(d);
+        domain_put(d);
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    pthread_t lookers[2], makers[4];
+    uint64_t before = free_pages();
+    for (uintptr_t i = 0; i < 2; i++)
+        CHECK(!pthread_create(&lookers[i], NULL, look, (void *)i));
+    for (uintptr_t i = 0; i < 4; i++)
+        CHECK(!pthread_create(&makers[i], NULL, come_and_go, (void *)i));
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(makers[i], NULL);
+    stop = true;
+    for (unsigned i = 0; i < 2; i++)
+        pthread_join(lookers[i], NULL);
+    CHECK(free_pages() == before);
+}
+
+/* One CPU runs a vCPU that blocks over and over; another kicks it: no kick may be lost. And a third pauses it. */
+static struct domain *subject;
+static _Atomic uint64_t kicks, answers;
+static _Atomic bool entered;
+
+static void *cpu_one(void *arg)
+{
+    struct vcpu *v = NULL;
+    fake_cpu = 1;
+    while (!stop) {
+        v = sched_pick(1, v, fake_now += 1000);
+        if (!v)
+            continue;
+        while (!atomic_load(&v->blocked)) {
+            atomic_store(&entered, true); /* between here and below nobody may find it paused */
+            if (atomic_fetch_and(&v->work, 0) & WORK_LAPIC)
+                answers = kicks;
+            atomic_store(&entered, false);
+            vcpu_block(v, BLOCK_HALT);
+        }
+    }
+    return NULL;
+}
+
+static void *pauser(void *arg)
+{
+    fake_cpu = 2;
+    while (!stop) {
+        domain_pause(subject);
+        for (unsigned i = 0; i < 50; i++)
+            CHECK(!entered);
+        domain_unpause(subject);
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    }
+    return NULL;
+}
+
+static void test_kicks(void)
+{
+    pthread_t threads[2];
+    stop = false;
+    subject = domain_create(30, 1);
+    struct vcpu *v = subject->vcpu[0];
+    for (unsigned i = 0; i < 4; i++)
+        v->affinity_hard[i] = i ? 0 : BIT(1);
+    v->cpu = 1;
+    vcpu_wake(v, BLOCK_DOWN);
+    CHECK(!pthread_create(&threads[0], NULL, cpu_one, NULL));
+    CHECK(!pthread_create(&threads[1], NULL, pauser, NULL));
+    for (unsigned i = 1; i <= 300; i++) {
+        kicks = i;
+        vcpu_kick(v, WORK_LAPIC);
+        while (answers != i)
+            nanosleep(&(struct timespec){ 0, 20000 }, NULL);
+    }
+    stop = true;
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+}
+
+int main(void)
+{
+    fake_metal_init(160);
+    fake_control_domain(1);
+    test_life();
+    test_exhaustion();
+    test_shutdown();
+    test_threads();
+    test_kicks();
+    return 0;
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: exit/emulate.c exit/insn.c */
+/*
+ * The executor against the processor the test runs on: random instructions with random registers, once natively in a
+ * trampoline and once emulated on a copy of the memory; registers, flags and memory must agree. Then what a processor cannot
+ * show: waiting devices, changed maps, faults in the middle, segments, ports.
+ */
+#include "fake_metal.h"
+
+#include "../../exit/insn.h"
+
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/hypercall.h>
+#include <hv/ops.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ROUNDS 20000
+#define ARITHMETIC 0x8d5ull
+#define DF 0x400ull
+
+static struct domain domain;
+static struct vcpu vcpu = { .domain = &domain };
+static uint8_t code[15];
+static struct vcpu_paging paging = { .long_mode = true, .code64 = true };
+static struct vcpu_state state;
+static int injected = -1;
+static uint32_t injected_code;
+static uint64_t injected_cr2, fault_at = ~0ull, ram_at = ~0ull;
+static int wait_after = -1, io_result;
+
+/* --- the rooms below: linear and guest-physical addresses are those of this process ------------------------------- */
+
+unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
+{
+    memcpy(bytes, code, 15);
+    *fault = WALK_OK;
+    return 15;
+}
+
+enum walk_fault guest_walk(struct vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa, uint32_t *error)
+{
+    *gpa = linear;
+    *error = access & WALK_WRITE ? 2 : 0;
+    return (linear & PAGE_MASK) == fault_at ? WALK_NOT_PRESENT : WALK_OK;
+}
+
+mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
+{
+    return g.n << PAGE_SHIFT == ram_at ? mfn(((uintptr_t)ram_at - hv_direct_map) >> PAGE_SHIFT) : INVALID_MFN;
+}
+void frame_put(mfn_t m)
+{
+}
+
+static int mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
+{
+    if (wait_after == 0)
+        return -EAGAIN;
+    wait_after--;
+    CHECK((gpa & 4095) + size <= 4096);
+    CHECK(!write || size == 8 || *value >> (8 * size) == 0 || size == 1);
+    if (write)
+        memcpy((void *)gpa, value, size);
+    else
+        memcpy(value, (void *)gpa, size);
+    return io_result;
+}
+
+static uint16_t port_seen;
+static unsigned port_calls;
+static uint32_t port_sum;
+static int port(struct vcpu *v, uint16_t at, unsigned size, bool in, uint32_t *value)
+{
+    port_seen = at;
+    if (in)
+        *value = 0x11223344 + port_calls;
+    else
+        port_sum += *value;
+    port_calls++;
+    return 0;
+}
+static const struct insn_io io = { .mmio = mmio, .port = port };
+
+static void get_paging(const struct vcpu *v, struct vcpu_paging *p)
+{
+    *p = paging;
+}
+static void get_state(const struct vcpu *v, struct vcpu_state *s)
+{
+    *s = state;
+}
+static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t error, uint64_t cr2)
+{
+    injected = vector;
+    injected_code = error;
+    injected_cr2 = cr2;
+}
+static void end_shadow(struct vcpu *v)
+{
+}
+static const struct hv_ops ops = {
+    .paging = get_paging, .state_get = get_state, .inject = inject, .end_shadow = end_shadow,
+};
+const struct hv_ops *hv = &ops;
+
+/* --- native execution ------------------------------------------------------------------------------------------- */
+
+/* Registers are popped from the context and pushed back; the instruction's slot is filled for each run. */
+__asm__(".pushsection .data\n"
+        "trampoline: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
+        "mov %rsp, -8(%rdi); mov %rdi, %rsp\n"
+        "popfq; pop %rax; pop %rcx; pop %rdx; pop %rbx; pop %rbp; pop %rsi; pop %rdi; pop %r8; pop %r9; pop %r10; pop %r11\n"
+        "pop %r12; pop %r13; pop %r14; pop %r15\n"
+        "trampoline_slot: .fill 15, 1, 0x90\n"
+        "push %r15; push %r14; push %r13; push %r12; push %r11; push %r10; push %r9; push %r8; push %rdi; push %rsi; push %rbp\n"
+        "push %rbx; push %rdx; push %rcx; push %rax; pushfq\n"
+        "mov -8(%rsp), %rsp; cld; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
+        "trampoline_end: .popsection");
+extern const uint8_t trampoline[], trampoline_slot[], trampoline_end[];
+
+static uint8_t *exec_page;
+static struct context {
+    uint64_t rsp, flags, r[15]; /* without RSP */
+} context;
+
+static void run_native(struct regs *regs, unsigned length)
+{
+    uint8_t *slot = exec_page + (trampoline_slot - trampoline);
+    memset(slot, 0x90, 15);
+    memcpy(slot, code, length);
+    context.flags = regs->rflags;
+    for (unsigned i = 0, k = 0; i < 16; i++)
+        if (i != RSP)
+            context.r[k++] = regs->r[i];
+    ((void (*)(uint64_t *))(uintptr_t)exec_page)(&context.flags);
+    regs->rflags = context.flags;
+    for (unsigned i = 0, k = 0; i < 16; i++)
+        if (i != RSP)
+            regs->r[i] = context.r[k++];
+}
+
+static uint64_t random64(void)
+{
+    static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
+                                      0x7fffffffffffffff, 0x8000000000000000, ~0ull };
+    uint64_t x = (uint64_t)random() << 42 ^ (uint64_t)random() << 21 ^ random();
+    return random() & 1 ? edges[x % ARRAY_SIZE(edges)] : x;
+}
+
+/* A random instruction on [rsi + disp8]; false: not one of ours. */
+static bool random_insn(struct insn *i)
+{
+    unsigned n = 0;
+    for (unsigned k = 0; k < sizeof code; k++)
+        code[k] = random();
+    if (random() % 3 == 0)
+        code[n++] = 0x66;
+    if (random() % 4 == 0)
+        code[n++] = random() & 1 ? 0xf3 : random() & 1 ? 0xf2 : 0xf0;
+    if (random() % 2 == 0)
+        code[n++] = 0x40 | (random() & 12); /* W, R */
+    if (random() % 2 == 0)
+        code[n++] = 0x0f;
+    n++;
+    code[n] = (code[n] & 0x38) | 0x46; /* should it be ModRM */
+    code[n + 1] &= 0x3f;
+    if (insn_decode(code, 15, INSN_64, i) || i->op < OP_ADD || i->op > OP_SCAS ||
+        i->address_size != 8 || i->segment != SEG_DS)
+        return false;
+    if (i->form == FORM_STRING)
+        return true;
+    bool uses_rsp = i->reg == RSP && (i->form == FORM_MR || i->form == FORM_RM) && (i->size > 1 || i->rex);
+    return i->memory && i->base == RSI && i->index == INSN_NO_REG && i->displacement < 64 && !uses_rsp;
+}
+
+static uint64_t checked_flags(const struct insn *i)
+{
+    bool logic = i->op == OP_AND || i->op == OP_OR || i->op == OP_XOR || i->op == OP_TEST;
+    if (i->op >= OP_BT && i->op <= OP_BTC)
+        return 1;
+    return logic ? ARITHMETIC & ~0x10ull : ARITHMETIC;
+}
+
+static void test_against_processor(void)
+{
+    static uint8_t before[3 * 4096], native[3 * 4096];
+    uint8_t *data = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    exec_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(data != MAP_FAILED && exec_page != MAP_FAILED);
+    memcpy(exec_page, trampoline, trampoline_end - trampoline);
+    unsigned seen[OP_SCAS + 1] = { 0 }, done = 0;
+    struct insn i;
+
+    while (done < ROUNDS) {
+        if (!random_insn(&i))
+            continue;
+        struct regs start = { .rip = 0x1000, .rflags = 0x202 | (random64() & ARITHMETIC) };
+        for (unsigned k = 0; k < 16; k++)
+            start.r[k] = random64();
+        start.r[RSI] = (uintptr_t)data + 4096 + (random() & 1 ? 2000 : 4096 - 64 + random() % 64);
+        if (i.op >= OP_BT && i.op <= OP_BTC && i.form == FORM_MR) {
+            if (i.reg == RSI)
+                continue;
+            uint64_t mask = ~0ull >> (64 - 8 * i.size), bit = random() % 512 - 256;
+            start.r[i.reg] = (start.r[i.reg] & ~mask) | (bit & mask);
+        }
+        if (i.form == FORM_STRING) {
+            start.r[RDI] = random() % 4 ? (uintptr_t)data + 6000 + random() % 64 : start.r[RSI] + random() % 16;
+            start.r[RCX] = random() % 24;
+            start.rflags |= random() & DF;
+        }
+        for (unsigned k = 5 * 1024; k < 9 * 1024; k += 8)
+            memcpy(before + k, &(uint64_t){ (done * 0x9e3779b97f4a7c15 + k) * 0xbf58476d1ce4e5b9 }, 8);
+        memset(before + start.r[RSI] % 4096 + 4096, random(), random() % 3 * 8);
+        if (i.op == OP_CMPXCHG && random() & 1)
+            memcpy(before + (start.r[RSI] + i.displacement - (uintptr_t)data), &start.r[RAX], 8);
+        if (i.op == OP_CMPS && random() % 4)
+            memset(before, 7, sizeof before);
+
+        struct regs want = start;
+        memcpy(data, before, sizeof before);
+        run_native(&want, i.length);
+        memcpy(native, data, sizeof native);
+        memcpy(data, before, sizeof before);
+        vcpu.regs = start;
+        enum insn_result result = insn_emulate(&vcpu, &io);
+        uint64_t flags = checked_flags(&i);
+        bool same = result == INSN_DONE && vcpu.regs.rip == start.rip + i.length &&
+                    (want.rflags & flags) == (vcpu.regs.rflags & flags) && !memcmp(native, data, sizeof native);
+        for (unsigned k = 0; k < 16; k++)
+            same = same && (want.r[k] == vcpu.regs.r[k] || k == RSP);
+        if (!same) {
+            fprintf(stderr, "op %u form %u size %u result %d flags %lx -> %lx, want %lx; rax %lx -> %lx, want %lx; bytes", i.op,
+                    i.form, i.size, result, start.rflags, vcpu.regs.rflags, want.rflags, start.r[RAX], vcpu.regs.r[RAX],
+                    want.r[RAX]);
+            for (unsigned k = 0; k < i.length; k++)
+                fprintf(stderr, " %02x", code[k]);
+            fprintf(stderr, "\n");
+            CHECK(same);
+        }
+        seen[i.op]++;
+        done++;
+    }
+    for (unsigned op = OP_ADD; op <= OP_SCAS; op++)
+        CHECK(seen[op] > 20);
+}
+
+/* --- what only we do ---------------------------------------------------------------------------------------------- */
+
+static enum insn_result emulate(const char *bytes, unsigned n)
+{
+    memset(code, 0x90, sizeof code);
+    memcpy(code, bytes, n);
+    vcpu.regs.rip = 0x1000;
+    injected = -1;
+    return insn_emulate(&vcpu, &io);
+}
+
+static uint8_t *page; /* two pages */
+
+static void test_strings(void)
+{
+    struct regs *r = &vcpu.regs;
+    memset(r, 0, sizeof *r);
+    memset(page, 0, 8192);
+    r->r[RDI] = (uintptr_t)page;
+    r->r[RCX] = 150;
+    r->r[RAX] = 0x5a;
+    CHECK(emulate("\xf3\xaa", 2) == INSN_AGAIN && r->r[RCX] == 86 && r->rip == 0x1000);
+    CHECK(emulate("\xf3\xaa", 2) == INSN_AGAIN && r->r[RCX] == 22);
+    CHECK(emulate("\xf3\xaa", 2) == INSN_DONE && r->r[RCX] == 0 && r->rip == 0x1002 && page[149] == 0x5a && !page[150]);
+    CHECK(r->r[RDI] == (uintptr_t)page + 150);
+    /* A fault in the middle leaves what is done. */
+    fault_at = (uintptr_t)page + 4096;
+    r->r[RDI] = fault_at - 6;
+    r->r[RCX] = 10;
+    CHECK(emulate("\xf3\x66\xab", 3) == INSN_FAULT && injected == 14 && injected_cr2 == fault_at && injected_code == 2);
+    CHECK(r->r[RCX] == 7 && r->rip == 0x1000);
+    /* An operand over the page's end that cannot be translated is not written at all. */
+    r->r[RDI] = fault_at - 2;
+    page[4094] = 1;
+    CHECK(emulate("\xab", 1) == INSN_FAULT && injected_cr2 == fault_at && page[4094] == 1);
+    fault_at = ~0ull;
+    /* A device that answers later: as if nothing had been tried. */
+    r->r[RDI] = (uintptr_t)page;
+    r->r[RCX] = 8;
+    wait_after = 3;
+    CHECK(emulate("\xf3\xaa", 2) == INSN_AGAIN && r->r[RCX] == 5);
+    wait_after = -1;
+    /* Only RAM: the processor goes on. */
+    ram_at = (uintptr_t)page;
+    CHECK(emulate("\xf3\xaa", 2) == INSN_AGAIN && r->r[RCX] == 4);
+    r->r[RDI] = (uintptr_t)page;
+    CHECK(emulate("\x89\x07", 2) == INSN_AGAIN && r->rip == 0x1000);
+    ram_at = ~0ull;
+    /* 32-bit addresses wrap, the upper half goes. */
+    r->r[RCX] = 0xffffffff00000000;
+    CHECK(emulate("\x67\xf3\xaa", 3) == INSN_DONE);
+}
+
+static void test_refused(void)
+{
+    struct regs *r = &vcpu.regs;
+    memset(r, 0, sizeof *r);
+    CHECK(emulate("\x0f\xa2", 2) == INSN_UNHANDLED && r->rip == 0x1000);
+    CHECK(emulate("\x89\xc0", 2) == INSN_UNHANDLED);
+    CHECK(emulate("\x0f\x28\x00", 3) == INSN_UNHANDLED);
+    CHECK(emulate("\x6c", 1) == INSN_UNHANDLED);
+    r->r[RDI] = 0x800000000000;
+    CHECK(emulate("\x89\x07", 2) == INSN_FAULT && injected == 13);
+    r->r[RDI] = 0x7ffffffffffd;
+    CHECK(emulate("\x89\x07", 2) == INSN_FAULT && injected == 13);
+    r->r[RBP] = 0x800000000000;
+    CHECK(emulate("\x89\x45\x00", 3) == INSN_FAULT && injected == 12);
+    io_result = -EINVAL;
+    r->r[RDI] = (uintptr_t)page;
+    r->r[RAX] = 77;
+    CHECK(emulate("\x8b\x07", 2) == INSN_UNHANDLED && r->r[RAX] == 77);
+    io_result = -EAGAIN;
+    CHECK(emulate("\x8b\x07", 2) == INSN_AGAIN && r->r[RAX] == 77);
+    io_result = 0;
+}
+
+static void test_segments(void)
+{
+    struct regs *r = &vcpu.regs;
+    memset(r, 0, sizeof *r);
+    state.seg[SEG_FS].base = (uintptr_t)page + 100;
+    r->r[RAX] = 0xabcd;
+    CHECK(emulate("\x64\x89\x04\x25\x08\x00\x00\x00", 8) == INSN_DONE && !memcmp(page + 108, "\xcd\xab", 2));
+    void *low = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    CHECK(low == (void *)0x10000000);
+    paging.code64 = paging.long_mode = false;
+    state.seg[SEG_CS].attributes = BIT(10);
+    state.seg[SEG_DS] = (struct segment){ .attributes = 0x493, .limit = 0xfff, .base = 0x10000000 };
+    state.seg[SEG_SS] = (struct segment){ .attributes = 0x497, .limit = 0xfff, .base = 0x10000000 };
+    r->r[RBX] = 0xffffffff00000ffc;
+    CHECK(emulate("\x89\x03", 2) == INSN_DONE && !memcmp((char *)low + 0xffc, "\xcd\xab\0", 4));
+    r->r[RBX]++;
+    CHECK(emulate("\x89\x03", 2) == INSN_FAULT && injected == 13);
+    r->r[RBP] = 0xfff; /* expands down */
+    CHECK(emulate("\x89\x45\x00", 3) == INSN_FAULT && injected == 12);
+    r->r[RBP] = 0x1000;
+    CHECK(emulate("\x89\x45\x00", 3) == INSN_DONE);
+    state.seg[SEG_DS].attributes = 0x491; /* read-only */
+    r->r[RBX] = 0;
+    CHECK(emulate("\x89\x03", 2) == INSN_FAULT && emulate("\x8b\x03", 2) == INSN_DONE);
+    /* 16 bits: BX + SI wraps at 64 KiB */
+    state.seg[SEG_CS].attributes = 0;
+    state.seg[SEG_DS] = (struct segment){ .attributes = 0x93, .limit = 0xffff, .base = 0x10000000 };
+    r->r[RBX] = 0x8000;
+    r->r[RSI] = 0x8010;
+    r->r[RAX] = 0x1234;
+    CHECK(emulate("\x89\x00", 2) == INSN_DONE && !memcmp((char *)low + 0x10, "\x34\x12\0", 3));
+    paging.code64 = paging.long_mode = true;
+}
+
+static void test_ports(void)
+{
+    struct regs *r = &vcpu.regs;
+    memset(r, 0, sizeof *r);
+    struct vm_exit x = { .kind = EXIT_PIO, .pio = { .port = 0x1f0, .size = 2, .in = true, .string = true, .rep = true } };
+    memset(code, 0x90, sizeof code);
+    memcpy(code, "\xf3\x66\x6d", 3);
+    r->r[RDX] = 0x1f0;
+    r->r[RDI] = (uintptr_t)page;
+    r->r[RCX] = 70;
+    port_calls = 0;
+    CHECK(insn_string_io(&vcpu, &x, &io) == INSN_AGAIN && port_calls == 64 && r->r[RCX] == 6 && port_seen == 0x1f0);
+    CHECK(insn_string_io(&vcpu, &x, &io) == INSN_DONE && r->r[RDI] == (uintptr_t)page + 140 && r->rip == 3);
+    CHECK(!memcmp(page, "\x44\x33\x45\x33", 4));
+    fault_at = (uintptr_t)page; /* the port is not read when the word has no place */
+    r->r[RDI] = (uintptr_t)page;
+    r->r[RCX] = 1;
+    CHECK(insn_string_io(&vcpu, &x, &io) == INSN_FAULT && port_calls == 70);
+    fault_at = ~0ull;
+    x.pio.size = 4; /* not what is there */
+    CHECK(insn_string_io(&vcpu, &x, &io) == INSN_AGAIN && port_calls == 70);
+    memcpy(code, "\x6e\x90\x90", 3);
+    x.pio = (typeof(x.pio)){ .port = 0x1f0, .size = 1, .string = true };
+    r->r[RSI] = (uintptr_t)page;
+    CHECK(insn_string_io(&vcpu, &x, &io) == INSN_DONE && port_sum == 0x44 && r->r[RSI] == (uintptr_t)page + 1);
+}
+
+int main(void)
+{
+    page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED);
+    srandom(4);
+    test_against_processor();
+    test_strings();
+    test_refused();
+    test_segments();
+    test_ports();
+    return 0;
+}

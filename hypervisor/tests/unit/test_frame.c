@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: mem/frame.c */
+/* The frame table: ranges with holes, lazily backed chunks, claims, limits, exhaustion; get and put by many threads. */
+#include "fake_metal.h"
+
+#include <hv/frame.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RAM_MIB 1024
+
+static struct frame_stats now(void)
+{
+    struct frame_stats s;
+    frame_stats(&s);
+    return s;
+}
+
+static void test_ranges(void)
+{
+    paddr_t start, end;
+    CHECK(!frame_known(mfn(300)) && !frame_get(mfn(300), 0) && !frame_get(INVALID_MFN, 0) &&
+          !frame_get(mfn(1ull << 40), 0));
+    CHECK(frame_next_free(0, GIB(64), &start, &end) && start == MIB(1) && end == MIB(RAM_MIB));
+    CHECK(frame_next_free(MIB(5) + 1, MIB(7), &start, &end) && start == MIB(5) + PAGE_SIZE && end == MIB(7));
+    CHECK(!frame_next_free(MIB(RAM_MIB), GIB(40), &start, &end) && !frame_next_free(MIB(9), MIB(9), &start, &end));
+    CHECK(now().total == (MIB(RAM_MIB - 1) >> PAGE_SHIFT) && now().free == now().total && now().hv == 0);
+
+    /* 16 TiB more cost nothing until they are used (and the test's table does not reach them). */
+    CHECK(frame_add_ram(GIB(128), GIB(128) + (16ull << 40)) == 0);
+    CHECK(frame_next_free(GIB(2), ~0ull, &start, &end) && start == GIB(128) && end == GIB(128) + (16ull << 40));
+    CHECK(frame_add_ram(FRAME_PADDR_MAX, FRAME_PADDR_MAX + MIB(1)) == -ENOSPC);
+    CHECK(frame_add_ram(FRAME_PADDR_MAX - MIB(4), FRAME_PADDR_MAX) == 0);
+}
+
+static void test_claim(void)
+{
+    struct frame_stats before = now();
+    paddr_t start, end;
+    CHECK(frame_claim(MIB(100), MIB(300), 7) == 0);
+    CHECK(now().free == before.free - (MIB(200) >> PAGE_SHIFT) - 512 && now().hv == before.hv + 512);
+    CHECK(frame_owner(mfn(MIB(100) >> 12)) == 7 && frame_refs(mfn((MIB(300) >> 12) - 1)) == 1);
+    CHECK(frame_gfn(mfn(MIB(200) >> 12)).n == MIB(200) >> 12);
+    CHECK(frame_owner(mfn((MIB(100) >> 12) - 1)) == DOMID_NONE && frame_owner(mfn(MIB(300) >> 12)) == DOMID_NONE);
+    CHECK(frame_known(mfn(300)) && !frame_known(mfn(100)) && !frame_known(mfn(0)));
+    CHECK(frame_claim(MIB(99), MIB(101), 8) == -ENOMEM && frame_claim(MIB(299), MIB(301), 8) == -ENOMEM);
+    CHECK(frame_claim(MIB(2), MIB(2), 8) == -ENOMEM && frame_claim(0, MIB(2), 8) == -ENOMEM);
+    CHECK(frame_claim(MIB(300), MIB(RAM_MIB + 1), 8) == -ENOMEM);
+    CHECK(frame_next_free(MIB(100), GIB(1), &start, &end) && start == MIB(300) && end == MIB(RAM_MIB));
+    CHECK(frame_next_free(0, GIB(1), &start, &end) && start == MIB(1) && end == MIB(100));
+    for (paddr_t p = MIB(100); p < MIB(300); p += PAGE_SIZE)
+        frame_put(paddr_mfn(p));
+    CHECK(frame_next_free(0, GIB(1), &start, &end) && start == MIB(1));
+    CHECK(frame_claim(MIB(1), MIB(RAM_MIB), 3) == 0);
+    for (paddr_t p = MIB(1); p < MIB(RAM_MIB); p += PAGE_SIZE)
+        frame_put(paddr_mfn(p));
+    CHECK(now().free == before.free - 2 * 512); /* two chunks' tables, from above */
+}
+
+static void test_release(void)
+{
+    uint64_t total = now().total;
+    frame_release_range(MIB(1) - KIB(64), MIB(1));
+    CHECK(now().total == total + 16 && frame_known(mfn(0xf0)) && !frame_known(mfn(0xef)));
+    CHECK(frame_claim(MIB(1) - KIB(64), MIB(2), 3) == 0);
+    for (paddr_t p = MIB(1) - KIB(64); p < MIB(2); p += PAGE_SIZE)
+        frame_put(paddr_mfn(p));
+}
+
+static void test_references(void)
+{
+    mfn_t m = frame_alloc(0, 5, GIB(1));
+    CHECK(mfn_valid(m) && frame_owner(m) == 5 && frame_refs(m) == 1 && frame_gfn(m).n == INVALID_GFN.n);
+    CHECK(frame_get(m, 5) && !frame_get(m, 6) && !frame_get(m, DOMID_HV) && frame_refs(m) == 2);
+    frame_set_gfn(m, gfn(77));
+    CHECK(frame_gfn(m).n == 77);
+    frame_put(m);
+    frame_put(m);
+    CHECK(!frame_get(m, 5) && frame_refs(m) == 0 && frame_owner(m) == DOMID_NONE);
+    /* No number a caller could come up with is the owner of a free page. */
+    for (unsigned owner = 0; owner < 65536; owner++)
+        CHECK(!frame_get(m, owner) && !frame_get(mfn(400), owner));
+    m = frame_alloc(0, 0, GIB(1)); /* a count does not wrap */
+    frame_of(m)->state = 0x7ffffffe;
+    CHECK(frame_get(m, 0) && !frame_get(m, 0));
+    frame_of(m)->state = 1;
+    frame_put(m);
+}
+
+static void test_alloc(void)
+{
+    static mfn_t got[1 << 18];
+    uint64_t free = now().free;
+    CHECK(!mfn_valid(frame_alloc(19, 1, 0)) && !mfn_valid(frame_alloc(0, 1, 100)) &&
+          !mfn_valid(frame_alloc(18, 1, GIB(1))));
+    for (unsigned order = 0; order <= 17; order++) {
+        mfn_t m = frame_alloc(order, 1, GIB(1));
+        CHECK(mfn_valid(m) && !(m.n & ((1ull << order) - 1)) && m.n + (1ull << order) <= GIB(1) >> 12);
+        for (uint64_t i = 0; i < 1ull << order; i++) {
+            CHECK(frame_owner(mfn(m.n + i)) == 1 && frame_refs(mfn(m.n + i)) == 1);
+            frame_put(mfn(m.n + i));
+        }
+    }
+    CHECK(now().free == free);
+    mfn_t low = frame_alloc(3, 1, MIB(16) + 5);
+    CHECK(mfn_valid(low) && low.n + 8 <= MIB(16) >> 12);
+    unsigned n = 0, below = 0;
+    while (mfn_valid(got[n] = frame_alloc(0, 2, MIB(512)))) {
+        frame_set_gfn(got[n], gfn(n));
+        n++;
+    }
+    CHECK(n == (MIB(511) >> 12) + 16 - 8);
+    for (unsigned i = 0; i < n; i++) {
+        CHECK(frame_gfn(got[i]).n == i && got[i].n < MIB(512) >> 12);
+        below += got[i].n < low.n;
+    }
+    CHECK(below && mfn_valid(frame_alloc(0, 2, GIB(1))));
+    for (unsigned i = n; i > 1; i--) { /* in any order */
+        unsigned k = rand() % i;
+        frame_put(got[k]);
+        got[k] = got[i - 1];
+    }
+    frame_put(got[0]);
+    for (unsigned i = 0; i < 8; i++)
+        frame_put(mfn(low.n + i));
+    low = frame_alloc(16, 1, MIB(512)); /* all came together again */
+    CHECK(mfn_valid(low));
+    for (unsigned i = 0; i < 1 << 16; i++)
+        frame_put(mfn(low.n + i));
+}
+
+static mfn_t shared;
+static _Atomic unsigned taken;
+
+static void *user(void *number)
+{
+    fake_cpu = (uintptr_t)number;
+    for (unsigned i = 0; i < 100000; i++) {
+        if (frame_get(shared, 9)) {
+            taken++;
+            frame_put(shared);
+        }
+        /* Seldom: a ticket lock among more threads than CPUs waits for the scheduler each time. */
+        if (i % 2000)
+            continue;
+        mfn_t m = frame_alloc(i % 3, 20 + fake_cpu, GIB(1));
+        CHECK(mfn_valid(m));
+        for (unsigned k = 0; k < 1u << (i % 3); k++) {
+            CHECK(frame_owner(mfn(m.n + k)) == 20 + fake_cpu && frame_refs(mfn(m.n + k)) == 1);
+            frame_put(mfn(m.n + k));
+        }
+        if (i == 50000 && fake_cpu == 0)
+            frame_put(shared); /* the allocation; from now on nobody gets one of domain 9 */
+    }
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    uint64_t free = now().free;
+    pthread_t threads[3];
+    shared = frame_alloc(0, 9, GIB(1));
+    for (uintptr_t i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, user, (void *)i) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(taken >= 50000 && frame_owner(shared) != 9 && now().free == free);
+}
+
+int main(void)
+{
+    fake_metal_init(RAM_MIB);
+    test_ranges();
+    test_claim();
+    test_release();
+    test_references();
+    test_alloc();
+    test_threads();
+    return 0;
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: exit/insn.c */
+/*
+ * The decoder against binutils: every template with every way to name memory is assembled in 64-, 32- and 16-bit mode;
+ * objdump says where each instruction begins and what it is called. Then odd bytes, and the lengths of exits.
+ */
+#include "fake_metal.h"
+
+#include "../../exit/insn.h"
+
+#include <hv/domain.h>
+#include <hv/hypercall.h>
+#include <hv/ops.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const memory64[] = {
+    "[rax]", "[rbp]", "[rsp]", "[r12]", "[r13]", "[rax+0x12]", "[rbp-0x80]", "[rsp+0x1234]", "[rcx+rdx*4+0x12345678]",
+    "[rip+0x1234]", "[rip-0x80000000]", "ds:[0x1234]", "[r13+r14*8-5]", "fs:[rbx]", "gs:[r8+0x10]", "[eax+ecx*2]",
+    "[r9*2+0x10]", "[rsi+r12]", "[r15+rsi*2+0x7f]", "[ebp]", "[r13d+0x80]", "gs:[0x28]", "[rbp+rbp]", "[r12+rbp*8]",
+};
+static const char *const memory32[] = {
+    "[eax]", "[ebp]", "[esp]", "[eax+0x12]", "[esp+0x1234]", "[ecx+edx*4+0x12345678]", "ds:[0x12345678]", "[bx+si]",
+    "[bp+di+5]", "es:[edi]", "ss:[eax]", "cs:[ebx-1]", "fs:[ebp]", "[di]", "[bp]", "[bx+0x1234]", "[esi*8+0x10]", "gs:[0x28]",
+};
+static const char *const memory16[] = {
+    "[bx+si]", "[bx+di]", "[bp+si]", "[bp+di]", "[si]", "[di]", "[bp]", "[bx]", "[bx+si+5]", "[bp+0x1234]", "ds:[0x1234]",
+    "es:[di]", "cs:[bx]", "[eax]", "[esp+4]", "[ecx+edx*4+0x12345678]", "fs:[si]",
+};
+static const char *const alu[] = { "add", "or", "adc", "sbb", "and", "sub", "xor", "cmp" };
+static const char *const bits[] = { "bt", "bts", "btr", "btc" };
+static const char *const unary[] = { "not", "neg", "inc", "dec" };
+static const char *const swaps[] = { "xchg", "xadd", "cmpxchg" };
+static const char *const pointer[] = { "byte ptr", "word ptr", "dword ptr", "qword ptr" };
+static const char *const regs[4][5] = {
+    { "al", "bh", "cl", "r9b", "sil" }, { "ax", "bx", "di", "r10w", "bp" },
+    { "eax", "edx", "esp", "r11d", "ebp" }, { "rax", "rcx", "r15", "r8", "rsp" },
+};
+static const char *const plain[] = {
+    "cpuid", "rdmsr", "wrmsr", "hlt", "vmmcall", "vmcall", "in al,dx", "in ax,dx", "in eax,dx", "in al,0x10", "in eax,0x80",
+    "out dx,al", "out dx,ax", "out dx,eax", "out 0x80,al", "out 0x80,eax", "invd", "wbinvd", "rdtsc", "rdtscp", "rdpmc",
+    "xsetbv", "monitor", "mwait", "pause", "clts", "lmsw ax", "smsw ax", "insb", "insw", "insd", "outsb", "outsw", "outsd",
+    "rep insb", "rep outsw", "rep insd", "movsb", "movsw", "movsd", "rep movsb", "rep movsw", "rep movsd", "stosb", "stosw",
+    "rep stosd", "lodsb", "lodsw", "lodsd", "repe cmpsb", "repne cmpsw", "cmpsd", "repne scasb", "repe scasw", "scasd",
+    "rex.w pause", ".byte 0x67\ncpuid", ".byte 0x66, 0x67, 0x2e\ncpuid", ".byte 0xf3\nwbinvd", "vmrun", "vmload", "vmsave",
+    "stgi", "clgi", "skinit", "invlpga", ".byte 0x67, 0xf3, 0xa4", ".byte 0x65, 0xa5",
+};
+static const char *const plain64[] = {
+    "mov cr0,rax", "mov cr3,r15", "mov cr4,rbx", "mov cr8,rax", "mov rax,cr0", "mov rdx,cr8", "mov dr7,rax", "mov r9,dr6",
+    "movsq", "rep movsq", "stosq", "rep stosq", "lodsq", "cmpsq", "repe scasq", "lmsw r9w", "movabs al,[0x123456789abcdef0]",
+    "movabs [0x123456789abcdef0],rax", "movabs eax,[0x123456789abcdef0]", ".byte 0x67, 0xa1, 1, 2, 3, 4",
+    ".byte 0x41\ncpuid", ".byte 0x48\nrdmsr", ".byte 0x67, 0x48, 0xab",
+};
+static const char *const plain32[] = { "mov cr0,eax", "mov eax,cr4", "mov dr7,ecx", "mov al,ds:[0x1234]", "mov ds:[0x1234],eax" };
+
+#define EACH(i, list) for (unsigned i = 0; i < ARRAY_SIZE(list); i++)
+
+static void write_memory_forms(FILE *f, enum insn_mode mode, const char *m)
+{
+    unsigned sizes = mode == INSN_64 ? 4 : 3, nregs = mode == INSN_64 ? 5 : 3;
+    for (unsigned s = 0; s < sizes; s++) {
+        const char *p = pointer[s];
+        for (unsigned n = 0; n < nregs; n++) {
+            const char *r = regs[s][n];
+            if ((mode != INSN_64 && (s == 0 ? n >= 3 : 0)) || (!strcmp(r, "bh") && strpbrk(m, "8912345") && mode == INSN_64))
+                continue; /* AH.. do not go with REX; some addresses need one */
+            EACH(i, alu)
+            {
+                fprintf(f, "%s %s %s,%s\n%s %s,%s %s\n", alu[i], p, m, r, alu[i], r, p, m);
+                if (i != 7)
+                    fprintf(f, "lock %s %s %s,%s\n", alu[i], p, m, r);
+            }
+            fprintf(f, "mov %s %s,%s\nmov %s,%s %s\ntest %s %s,%s\n", p, m, r, r, p, m, p, m, r);
+            EACH(i, swaps)
+            fprintf(f, "%s %s %s,%s\nlock %s %s %s,%s\n", swaps[i], p, m, r, swaps[i], p, m, r);
+            for (unsigned i = 0; s && i < 4; i++)
+                fprintf(f, "%s %s %s,%s\n", bits[i], p, m, r);
+            if (s)
+                fprintf(f, "movzx %s,byte ptr %s\nmovsx %s,byte ptr %s\n", r, m, r, m);
+            if (s >= 2)
+                fprintf(f, "movzx %s,word ptr %s\nmovsx %s,word ptr %s\nmovnti %s,%s\n", r, m, r, m, m, r);
+            if (s == 3)
+                fprintf(f, "movsxd %s,dword ptr %s\n", r, m);
+        }
+        EACH(i, alu)
+        fprintf(f, "%s %s %s,0x%x\n%s %s %s,-3\n", alu[i], p, m, s ? 0x7654 : 0x76, alu[i], p, m);
+        fprintf(f, "mov %s %s,0x%x\ntest %s %s,0x41\n", p, m, s ? 0x1234 : 0x12, p, m);
+        EACH(i, unary)
+        fprintf(f, "%s %s %s\nlock %s %s %s\n", unary[i], p, m, unary[i], p, m);
+        for (unsigned i = 0; s && i < 4; i++)
+            fprintf(f, "%s %s %s,7\n", bits[i], p, m);
+    }
+    fprintf(f, "invlpg %s\nlmsw word ptr %s\nsmsw word ptr %s\n", m, m, m);
+}
+
+static const struct {
+    const char *name;
+    enum insn_op op;
+} names[] = {
+    { "add", OP_ADD }, { "or", OP_OR }, { "adc", OP_ADC }, { "sbb", OP_SBB }, { "and", OP_AND }, { "sub", OP_SUB },
+    { "xor", OP_XOR }, { "cmp", OP_CMP }, { "bt", OP_BT }, { "bts", OP_BTS }, { "btr", OP_BTR }, { "btc", OP_BTC },
+    { "mov", OP_MOV }, { "movabs", OP_MOV }, { "movnti", OP_MOV }, { "movzx", OP_MOVZX }, { "movsx", OP_MOVSX },
+    { "movsxd", OP_MOVSX }, { "test", OP_TEST }, { "not", OP_NOT }, { "neg", OP_NEG }, { "inc", OP_INC },
+    { "dec", OP_DEC }, { "xchg", OP_XCHG }, { "xadd", OP_XADD }, { "cmpxchg", OP_CMPXCHG }, { "movs", OP_MOVS },
+    { "cmps", OP_CMPS }, { "stos", OP_STOS }, { "lods", OP_LODS }, { "scas", OP_SCAS }, { "ins", OP_INS },
+    { "outs", OP_OUTS }, { "in", OP_IN }, { "out", OP_OUT }, { "cpuid", OP_CPUID }, { "rdmsr", OP_RDMSR },
+    { "wrmsr", OP_WRMSR }, { "hlt", OP_HLT }, { "vmcall", OP_VMCALL }, { "vmmcall", OP_VMCALL }, { "invd", OP_INVD },
+    { "wbinvd", OP_INVD }, { "wbnoinvd", OP_INVD }, { "rdtsc", OP_RDTSC }, { "rdtscp", OP_RDTSCP }, { "rdpmc", OP_RDPMC },
+    { "xsetbv", OP_XSETBV }, { "monitor", OP_MONITOR }, { "mwait", OP_MWAIT }, { "pause", OP_PAUSE }, { "clts", OP_CLTS },
+    { "smsw", OP_SMSW }, { "lmsw", OP_LMSW }, { "invlpg", OP_INVLPG }, { "vmrun", OP_SVM }, { "vmload", OP_SVM },
+    { "vmsave", OP_SVM }, { "stgi", OP_SVM }, { "clgi", OP_SVM }, { "skinit", OP_SVM }, { "invlpga", OP_SVM },
+};
+
+/* The name in objdump's text, behind prefixes. */
+static bool named(const char *text, const struct insn *i)
+{
+    char word[32];
+    int used;
+    while (sscanf(text, " %31s%n", word, &used) == 1) {
+        EACH(n, names)
+        if (!strcmp(names[n].name, word)) {
+            bool special = i->op == OP_MOV_CR || i->op == OP_MOV_DR;
+            return i->op == names[n].op || (special && names[n].op == OP_MOV && (strstr(text, "cr") || strstr(text, "dr")));
+        }
+        text += used;
+    }
+    return false;
+}
+
+static void compare_with_objdump(enum insn_mode mode, const char *dir)
+{
+    static const char *const code[] = { ".code16", ".code32", ".code64" };
+    static const char *const machine[] = { "i8086", "i386", "i386:x86-64" };
+    static uint8_t bytes[4 << 20];
+    char command[512], line[512], path[256];
+
+    snprintf(path, sizeof path, "%s/t.s", dir);
+    FILE *f = fopen(path, "w");
+    CHECK(f);
+    fprintf(f, ".intel_syntax noprefix\n%s\n", code[mode]);
+    const char *const *list = mode == INSN_64 ? memory64 : mode == INSN_32 ? memory32 : memory16;
+    unsigned n = mode == INSN_64 ? ARRAY_SIZE(memory64) : mode == INSN_32 ? ARRAY_SIZE(memory32) : ARRAY_SIZE(memory16);
+    for (unsigned i = 0; i < n; i++)
+        write_memory_forms(f, mode, list[i]);
+    EACH(i, plain)
+    if (mode == INSN_64 || !strstr(plain[i], "rex"))
+        fprintf(f, "%s\n", plain[i]);
+    EACH(i, plain64)
+    if (mode == INSN_64)
+        fprintf(f, "%s\n", plain64[i]);
+    EACH(i, plain32)
+    if (mode != INSN_64)
+        fprintf(f, "%s\n", plain32[i]);
+    CHECK(fclose(f) == 0);
+    snprintf(command, sizeof command, "cd %s && as --64 t.s -o t.o && objcopy -O binary -j .text t.o t.bin", dir);
+    CHECK(system(command) == 0);
+    snprintf(path, sizeof path, "%s/t.bin", dir);
+    f = fopen(path, "r");
+    CHECK(f);
+    size_t size = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    snprintf(command, sizeof command, "objdump -D -z -w -b binary -M intel -m %s %s/t.bin", machine[mode], dir);
+    f = popen(command, "r");
+    CHECK(f);
+    unsigned long at, last = ~0ul;
+    struct insn i;
+    unsigned count = 0;
+    while (fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':'), *text = strrchr(line, '\t');
+        if (line[0] != ' ' || !colon || !text || sscanf(line, "%lx", &at) != 1)
+            continue;
+        if (last != ~0ul && i.length != at - last) {
+            fprintf(stderr, "mode %d: length %u of what ends before %s", mode, i.length, line);
+            CHECK(!"length");
+        }
+        CHECK(at < size);
+        int rc = insn_decode(bytes + at, size - at, mode, &i);
+        if (rc || !named(text, &i)) {
+            fprintf(stderr, "mode %d: %d, op %u: %s", mode, rc, i.op, line);
+            CHECK(!"decoded");
+        }
+        for (unsigned k = 0; k < i.length; k++) { /* cut short it asks for more */
+            struct insn part;
+            CHECK(insn_decode(bytes + at, k, mode, &part) == -EFAULT);
+        }
+        last = at;
+        count++;
+    }
+    CHECK(pclose(f) == 0 && last + i.length == size && count > 2000);
+    printf("mode %d: %u instructions\n", mode, count);
+}
+
+static void test_refused(void)
+{
+    static const struct {
+        const char *bytes;
+        unsigned n;
+    } bad[] = {
+        { "\xf0\x8b\x00", 3 }, { "\xf0\x39\x00", 3 }, { "\xf0\x01\xc0", 3 }, { "\x90", 1 },     { "\x82\x00\x00", 3 },
+        { "\x0f\x0b", 2 },     { "\xff\x30", 2 },     { "\xf6\x20", 2 },     { "\xc6\x08\x00", 3 }, { "\x0f\xc3\xc0", 3 },
+        { "\x66\x0f\xc3\x00", 4 }, { "\x0f\xba\x00\x00", 4 }, { "\xf0\x0f\xa2", 3 }, { "\x0f\x01\xf8", 3 },
+        { "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2", 17 },
+        { "\x48\xc7\x84\x25\x00\x00\x00\x00\x00\x00\x00\x00", 11 },
+    };
+    struct insn i;
+    EACH(n, bad)
+    CHECK(insn_decode((const uint8_t *)bad[n].bytes, bad[n].n, INSN_64, &i) != 0);
+    CHECK(insn_decode((const uint8_t *)"\x63\x00", 2, INSN_32, &i) == -EOPNOTSUPP);
+    CHECK(insn_decode((const uint8_t *)"\x82\x00\x01", 3, INSN_32, &i) == 0);
+    /* A REX that is not last has no meaning. */
+    CHECK(insn_decode((const uint8_t *)"\x48\x66\x89\x00", 4, INSN_64, &i) == 0 && i.size == 2);
+    /* FS stays, a null prefix behind it does not count. */
+    CHECK(insn_decode((const uint8_t *)"\x64\x3e\x89\x00", 4, INSN_64, &i) == 0 && i.segment == SEG_FS);
+    CHECK(insn_decode((const uint8_t *)"\x3e\x89\x45\x00", 4, INSN_32, &i) == 0 && i.segment == SEG_DS);
+    CHECK(insn_decode((const uint8_t *)"\x89\x45\x00", 3, INSN_32, &i) == 0 && i.segment == SEG_SS);
+}
+
+/* --- the instruction of an exit ---------------------------------------------------------------------------------- */
+
+static struct domain domain;
+static struct vcpu vcpu = { .domain = &domain };
+static uint8_t code[16];
+static unsigned code_length, injected, shadow_ends;
+static struct vcpu_paging paging = { .long_mode = true, .code64 = true };
+static struct vcpu_state state;
+
+unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
+{
+    memcpy(bytes, code, code_length);
+    *fault = code_length ? WALK_OK : WALK_NOT_PRESENT;
+    *error = 16;
+    return code_length;
+}
+
+static void get_paging(const struct vcpu *v, struct vcpu_paging *p)
+{
+    *p = paging;
+}
+static void get_state(const struct vcpu *v, struct vcpu_state *s)
+{
+    *s = state;
+}
+static void put_state(struct vcpu *v, const struct vcpu_state *s)
+{
+    state = *s;
+}
+static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t error, uint64_t cr2)
+{
+    injected = vector;
+}
+static void end_shadow(struct vcpu *v)
+{
+    shadow_ends++;
+}
+static const struct hv_ops ops = {
+    .paging = get_paging, .state_get = get_state, .state_put = put_state, .inject = inject, .end_shadow = end_shadow,
+};
+const struct hv_ops *hv = &ops;
+
+static unsigned length(enum exit_kind kind, const char *bytes, unsigned n)
+{
+    memset(code, 0x90, sizeof code);
+    memcpy(code, bytes, n);
+    code_length = 15;
+    struct vm_exit x = { .kind = kind };
+    return insn_length(&vcpu, &x);
+}
+
+static void test_exits(void)
+{
+    CHECK(length(EXIT_CPUID, "\x0f\xa2", 2) == 2);
+    CHECK(length(EXIT_CPUID, "\x66\x67\x0f\xa2", 4) == 4);
+    CHECK(length(EXIT_CPUID, "\x0f\x32", 2) == 0); /* somebody rewrote it */
+    CHECK(length(EXIT_CPUID, "\x0f\x0b", 2) == 0);
+    CHECK(length(EXIT_HYPERCALL, "\x0f\x01\xd9", 3) == 3);
+    CHECK(length(EXIT_HYPERCALL, "\x0f\x01\xc1", 3) == 3);
+    CHECK(length(EXIT_RDTSC, "\x0f\x01\xf9", 3) == 3);
+    CHECK(length(EXIT_CR_WRITE, "\x0f\x22\xc0", 3) == 3);
+    CHECK(length(EXIT_CR_WRITE, "\x44\x0f\x22\xc0", 4) == 4);
+    CHECK(length(EXIT_CR_WRITE, "\x0f\x06", 2) == 2);
+    CHECK(length(EXIT_CR_WRITE, "\x0f\x01\xf0", 3) == 3);
+    CHECK(length(EXIT_PAUSE, "\xf3\x90", 2) == 2);
+    CHECK(length(EXIT_PIO, "\xe4\x60", 2) == 2);
+    CHECK(length(EXIT_SHUTDOWN, "\x0f\xa2", 2) == 0);
+    struct vm_exit x = { .kind = EXIT_PIO, .pio.next_rip = 0x1003 };
+    vcpu.regs.rip = 0x1000;
+    CHECK(insn_length(&vcpu, &x) == 3);
+
+    x = (struct vm_exit){ .kind = EXIT_CPUID };
+    length(EXIT_CPUID, "\x0f\xa2", 2);
+    vcpu.regs.rflags = 0x10100;
+    insn_skip(&vcpu, &x);
+    CHECK(vcpu.regs.rip == 0x1002 && shadow_ends == 1 && injected == 1 && state.dr6 & BIT(14) && vcpu.regs.rflags == 0x100);
+    code_length = 0; /* unreadable: the guest gets the fault, nothing moves */
+    insn_skip(&vcpu, &x);
+    CHECK(vcpu.regs.rip == 0x1002 && injected == 14);
+    code_length = 1; /* the rest of it went */
+    CHECK(insn_length(&vcpu, &x) == 0);
+    /* 16-bit and 32-bit code by CS */
+    paging.code64 = false;
+    CHECK(length(EXIT_CR_WRITE, "\x0f\x22\xc0", 3) == 3);
+    CHECK(length(EXIT_CPUID, "\x48\x0f\xa2", 3) == 0); /* DEC there */
+    vcpu.regs.rip = 0xfffffffe;
+    vcpu.regs.rflags = 2;
+    length(EXIT_CPUID, "\x0f\xa2", 2);
+    insn_skip(&vcpu, &x);
+    CHECK(vcpu.regs.rip == 0);
+}
+
+int main(void)
+{
+    char dir[] = "/tmp/test_insn.XXXXXX", command[64];
+    CHECK(mkdtemp(dir));
+    for (enum insn_mode mode = INSN_16; mode <= INSN_64; mode++)
+        compare_with_objdump(mode, dir);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    CHECK(system(command) == 0);
+    test_refused();
+    test_exits();
+    return 0;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who answers where: ports by rows and widths, memory, what a control domain does not see, whom timers wake. */
+/* sources: vdev/virqchip.c vdev/vlapic.c vdev/platform.c vdev/vtime.c vdev/vhpet.c */
+#include <fake_metal.h>
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/irq.h>
+#include <hv/vdev.h>
+#include <stdlib.h>
+
+uint64_t hv_tsc_khz = 2000000;
+static struct domain dom;
+static struct vcpu cpus[2];
+
+void vcpu_kick(struct vcpu *v, uint32_t work) { atomic_fetch_or(&v->work, work); }
+void *page_alloc(void) { return calloc(1, PAGE_SIZE); }
+void page_free(void *page) { free(page); }
+int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu) { return 0; }
+void irq_unbind_gsi(struct domain *d, unsigned gsi) {}
+void irq_mask_gsi(unsigned gsi, bool masked) {}
+void irq_gsi_eoi(unsigned gsi) {}
+
+static void fresh(void)
+{
+    vplatform_free(&dom);
+    dom.time_offset = 0;
+    dom.control = false;
+    dom.max_vcpus = 2;
+    for (unsigned i = 0; i < 2; i++) {
+        if (cpus[i].lapic)
+            vlapic_free(&cpus[i]);
+        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        dom.vcpu[i] = &cpus[i];
+        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
+    }
+    CHECK(vplatform_init(&dom, 48) == 0);
+}
+
+static void mmio_write(uint64_t at, unsigned size, uint64_t value)
+{
+    CHECK(vplatform_mmio(&cpus[0], at, size, true, &value, fake_now));
+}
+
+static uint64_t mmio_read(uint64_t at, unsigned size)
+{
+    uint64_t value = 0x1234567;
+    CHECK(vplatform_mmio(&cpus[0], at, size, false, &value, fake_now));
+    return value;
+}
+
+/* Input `gsi`: edge or level, vector 0x40 + gsi, to CPU 0. */
+static void listen(unsigned gsi, bool level)
+{
+    mmio_write(VIOAPIC_BASE, 4, 0x10 + gsi * 2);
+    mmio_write(VIOAPIC_BASE + 0x10, 4, (0x40 + gsi) | (level ? 0x8000 : 0));
+}
+
+/* The interrupt of `gsi` came (and is done with). */
+static bool got(unsigned gsi)
+{
+    if (vlapic_pending(&cpus[0]) != (int)(0x40 + gsi))
+        return false;
+    vlapic_acknowledge(&cpus[0], 0x40 + gsi);
+    vlapic_eoi(&cpus[0]);
+    return true;
+}
+
+static void out(uint16_t port, uint8_t byte)
+{
+    uint32_t value = byte;
+    CHECK(vplatform_port(&cpus[0], port, 1, false, &value, fake_now));
+}
+
+static uint8_t in(uint16_t port)
+{
+    uint32_t value = ~0u;
+    CHECK(vplatform_port(&cpus[0], port, 1, true, &value, fake_now) && value < 256);
+    return value;
+}
+
+static void done(void)
+{
+    vplatform_free(&dom);
+    for (unsigned i = 0; i < 2; i++)
+        vlapic_free(&cpus[i]);
+}
+
+static void visit(void *data, uint64_t first, uint64_t count)
+{
+    char *seen = data;
+    if (first == 0xfee00 && count == 1)
+        seen[0]++;
+    else if (first == 0xfec00 && count == 1)
+        seen[1]++;
+    else if (first == 0xfed00 && count == 1)
+        seen[2]++;
+    else
+        seen[3]++;
+}
+
+static void test_ports(void)
+{
+    static const struct {
+        uint16_t port;
+        bool guest, control;
+    } ports[] = {
+        {0x1f, false, false},  {0x20, true, true},     {0x22, false, false},  {0x40, true, true},
+        {0x43, true, true},    {0x44, false, false},   {0x61, true, true},    {0x70, true, false},
+        {0x71, true, false},   {0xa1, true, true},     {0x4d1, true, true},   {0xb008, true, false},
+        {0xb00b, true, false}, {0xb00c, false, false}, {0xcf8, false, false}, {0xffff, false, false},
+        {0, false, false},
+    };
+    uint32_t value;
+    for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
+        for (unsigned size = 1; size <= 4; size *= 2) {
+            fresh();
+            CHECK(vplatform_port(&cpus[0], ports[i].port, size, true, &value, 9) == ports[i].guest);
+            value = 0;
+            CHECK(vplatform_port(&cpus[0], ports[i].port, size, false, &value, 9) == ports[i].guest);
+            dom.control = true;
+            CHECK(vplatform_port(&cpus[0], ports[i].port, size, true, &value, 9) == ports[i].control);
+        }
+    fresh();
+    out(0x21, 0x55);
+    CHECK(vplatform_port(&cpus[0], 0x20, 2, true, &value, 0) && value == 0x5500);
+    CHECK(vplatform_port(&cpus[0], 0x21, 4, true, &value, 0) && value == 0xffffff55); /* nobody behind it */
+    CHECK(vplatform_port(&cpus[0], 0xffff, 4, true, &value, 0) == false);
+    value = 0xaa00; /* index and data in one go */
+    value |= 0x40;
+    CHECK(vplatform_port(&cpus[0], 0x70, 2, false, &value, 0));
+    CHECK(in(0x71) == 0xaa);
+}
+
+static void test_memory(void)
+{
+    fresh();
+    fake_now = 0;
+    uint64_t value;
+    char seen[4] = {0};
+    vplatform_mmio_ranges(&dom, visit, seen);
+    CHECK(seen[0] == 1 && seen[1] == 1 && seen[2] == 1 && !seen[3]);
+    static const uint64_t nobody[] = {0, 0xfebfffff, 0xfec01000, 0xfed00400, 0xfee01000, 0xfedfffff, ~0ull, BIT(52)};
+    for (unsigned i = 0; i < ARRAY_SIZE(nobody); i++)
+        CHECK(!vplatform_mmio(&cpus[0], nobody[i], 4, false, &value, 0));
+    /* The local APIC's page, in odd pieces */
+    CHECK(mmio_read(0xfee00030, 4) == 0x50014 && mmio_read(0xfee00032, 1) == 5 && mmio_read(0xfee00034, 4) == 0);
+    mmio_write(0xfee00080, 4, 0x30);
+    mmio_write(0xfee00080, 1, 0x70);
+    mmio_write(0xfee00084, 4, 0x70);
+    CHECK(mmio_read(0xfee00080, 4) == 0x30 && cpus[0].cr8 == 3);
+    CHECK(mmio_read(0xfee00ff0, 4) == 0);
+    CHECK(vlapic_msr_write(&cpus[0], 0x1b, 0, 0xfee00c00));
+    CHECK(!vplatform_mmio(&cpus[0], 0xfee00030, 4, false, &value, 0));
+    /* The IOAPIC's index as a byte */
+    mmio_write(VIOAPIC_BASE, 1, 1);
+    CHECK(mmio_read(VIOAPIC_BASE + 0x10, 4) == 0x2f0020 && mmio_read(VIOAPIC_BASE + 0x12, 2) == 0x2f);
+    CHECK(mmio_read(VIOAPIC_BASE + 0x20, 4) == 0);
+    mmio_write(VIOAPIC_BASE + 0xffc, 4, 1);
+    mmio_write(VIOAPIC_BASE + 0x10, 2, 1);
+}
+
+/* CPU 1 programs a timer: CPU 0, which keeps the alarm, is told, but only of an earlier one. */
+static void test_wake(void)
+{
+    fresh();
+    uint64_t value = 1;
+    CHECK(vtime_next(&dom) == ~0ull);
+    CHECK(vplatform_mmio(&cpus[1], VHPET_BASE + 0x10, 4, true, &value, 0));
+    value = 20 << 9 | 4;
+    CHECK(vplatform_mmio(&cpus[1], VHPET_BASE + 0x100, 4, true, &value, 0));
+    value = 16000;
+    cpus[0].work = 0;
+    CHECK(vplatform_mmio(&cpus[1], VHPET_BASE + 0x108, 8, true, &value, 0));
+    CHECK(cpus[0].work == WORK_TIMER && vtime_next(&dom) == 1000001);
+    value = 32000;
+    cpus[0].work = 0;
+    CHECK(vplatform_mmio(&cpus[1], VHPET_BASE + 0x108, 8, true, &value, 0));
+    CHECK(cpus[0].work == 0 && vtime_next(&dom) == 2000001);
+    vtime_tick(&dom, 2000000);
+    CHECK(vtime_next(&dom) == 2000001);
+    vtime_tick(&dom, 2000001);
+    CHECK(vtime_next(&dom) == ~0ull);
+}
+
+int main(void)
+{
+    test_ports();
+    test_memory();
+    test_wake();
+    (void)listen;
+    (void)got;
+    done();
+    return 0;
+}

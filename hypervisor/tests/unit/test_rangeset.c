@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* sources: lib/rangeset.c mem/frame.c */
+/* Interval sets against a plain array of booleans, their ends and their limit. */
+#include "fake_metal.h"
+
+#include <hv/rangeset.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPACE 300
+
+static void check_shape(const struct rangeset *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        CHECK(s->ranges[i].first <= s->ranges[i].last);
+        CHECK(!i || s->ranges[i - 1].last + 1 < s->ranges[i].first);
+    }
+}
+
+static void test_random(void)
+{
+    static bool model[SPACE];
+    struct rangeset s = {0};
+    for (unsigned round = 0; round < 200000; round++) {
+        unsigned first = rand() % SPACE, last = first + rand() % (round % 3 ? 6 : SPACE - first);
+        last = MIN(last, SPACE - 1u);
+        bool add = rand() & 1;
+        CHECK((add ? rangeset_add : rangeset_remove)(&s, first, last) == 0);
+        memset(model + first, add, last - first + 1);
+        check_shape(&s);
+        unsigned a = rand() % SPACE, b = a + rand() % (SPACE - a);
+        bool all = true, any = false;
+        for (unsigned i = a; i <= b; i++) {
+            all &= model[i];
+            any |= model[i];
+        }
+        CHECK(rangeset_contains(&s, a, b) == all && rangeset_overlaps(&s, a, b) == any);
+    }
+    rangeset_free(&s);
+    CHECK(!s.ranges && !s.count);
+}
+
+static void test_ends(void)
+{
+    struct rangeset s = {0};
+    CHECK(!rangeset_contains(&s, 0, 0) && !rangeset_overlaps(&s, 0, ~0ull) && rangeset_remove(&s, 0, ~0ull) == 0);
+    CHECK(rangeset_add(&s, 0, 0) == 0 && rangeset_add(&s, ~0ull, ~0ull) == 0 && s.count == 2);
+    CHECK(rangeset_add(&s, 1, ~0ull - 1) == 0 && s.count == 1 && rangeset_contains(&s, 0, ~0ull));
+    CHECK(rangeset_remove(&s, 5, 9) == 0 && s.count == 2 && !rangeset_overlaps(&s, 5, 9));
+    CHECK(rangeset_add(&s, 9, 5) == -EINVAL && rangeset_remove(&s, 9, 5) == -EINVAL && !rangeset_contains(&s, 9, 5));
+    CHECK(rangeset_remove(&s, 0, ~0ull) == 0 && s.count == 0);
+    rangeset_free(&s);
+}
+
+static void test_full(void)
+{
+    struct rangeset s = {0};
+    for (unsigned i = 0; i < RANGESET_MAX; i++)
+        CHECK(rangeset_add(&s, 10 * i, 10 * i + 5) == 0);
+    CHECK(rangeset_add(&s, 8, 8) == -ENOSPC && rangeset_remove(&s, 2, 3) == -ENOSPC && s.count == RANGESET_MAX);
+    CHECK(!rangeset_contains(&s, 8, 8) && rangeset_contains(&s, 0, 5));
+    CHECK(rangeset_add(&s, 6, 9) == 0 && s.count == RANGESET_MAX - 1 && rangeset_remove(&s, 2, 3) == 0);
+    rangeset_free(&s);
+}
+
+int main(void)
+{
+    fake_metal_init(64);
+    test_random();
+    test_ends();
+    test_full();
+    return 0;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* IOAPIC entries, edge and level, the host's lines under a control domain, and the pair of 8259A. */
+/* sources: vdev/virqchip.c vdev/vlapic.c vdev/platform.c vdev/vtime.c vdev/vhpet.c */
+#include <fake_metal.h>
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/irq.h>
+#include <hv/vdev.h>
+#include <stdlib.h>
+
+uint64_t hv_tsc_khz = 2000000;
+static struct domain dom;
+static struct vcpu cpus[3];
+/* What the host's line 20 was told, in order. */
+static char told[64];
+static unsigned nr_told;
+static int bind_result;
+
+void vcpu_kick(struct vcpu *v, uint32_t work) { atomic_fetch_or(&v->work, work); }
+void *page_alloc(void) { return calloc(1, PAGE_SIZE); }
+void page_free(void *page) { free(page); }
+
+static void tell(char c)
+{
+    CHECK(nr_told < sizeof(told) - 1);
+    told[nr_told++] = c;
+    told[nr_told] = 0;
+}
+
+int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu)
+{
+    tell('B');
+    tell(level ? active_low ? 'l' : 'L' : active_low ? 'e' : 'E');
+    tell('0' + vcpu);
+    return bind_result;
+}
+void irq_unbind_gsi(struct domain *d, unsigned gsi) { tell('U'); }
+void irq_mask_gsi(unsigned gsi, bool masked) { tell(masked ? 'm' : 'u'); }
+void irq_gsi_eoi(unsigned gsi) { tell('a'); }
+
+static bool heard(const char *what)
+{
+    bool same = !__builtin_strcmp(told, what);
+    nr_told = 0;
+    told[0] = 0;
+    return same;
+}
+
+static void fresh(bool control, unsigned gsis)
+{
+    vplatform_free(&dom);
+    nr_told = told[0] = 0;
+    dom.control = control;
+    dom.max_vcpus = 3;
+    for (unsigned i = 0; i < 3; i++) {
+        if (cpus[i].lapic)
+            vlapic_free(&cpus[i]);
+        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        dom.vcpu[i] = &cpus[i];
+        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
+    }
+    CHECK(vplatform_init(&dom, gsis) == 0);
+}
+
+static uint32_t mmio_read(uint64_t at)
+{
+    uint64_t value = 0;
+    CHECK(vplatform_mmio(&cpus[0], at, 4, false, &value, 0));
+    return value;
+}
+
+static void mmio_write(uint64_t at, uint32_t v)
+{
+    uint64_t value = v;
+    CHECK(vplatform_mmio(&cpus[0], at, 4, true, &value, 0));
+}
+
+static uint32_t io_read(unsigned chip, uint8_t reg)
+{
+    mmio_write(VIOAPIC_BASE + chip * 0x1000, reg);
+    return mmio_read(VIOAPIC_BASE + chip * 0x1000 + 0x10);
+}
+
+static void io_write(unsigned chip, uint8_t reg, uint32_t value)
+{
+    mmio_write(VIOAPIC_BASE + chip * 0x1000, reg);
+    mmio_write(VIOAPIC_BASE + chip * 0x1000 + 0x10, value);
+}
+
+static void rte(unsigned gsi, uint32_t low, uint8_t dest)
+{
+    io_write(gsi / 120, 0x11 + gsi % 120 * 2, (uint32_t)dest << 24);
+    io_write(gsi / 120, 0x10 + gsi % 120 * 2, low);
+}
+
+/* Takes what is there at CPU `cpu`; -1: nothing. */
+static int take(unsigned cpu)
+{
+    int vector = vlapic_pending(&cpus[cpu]);
+    if (vector >= 0)
+        vlapic_acknowledge(&cpus[cpu], vector);
+    return vector;
+}
+
+static void test_ioapic(void)
+{
+    CHECK(vplatform_init(&dom, 0) == -EINVAL);
+    fresh(false, 48);
+    CHECK(io_read(0, 0) == 1u << 24 && io_read(0, 1) == 0x2f0020 && io_read(0, 2) == 1u << 24);
+    CHECK(io_read(0, 0x10 + 47 * 2) == 0x10000 && io_read(0, 0x10 + 48 * 2) == 0 && io_read(0, 0xff) == 0);
+    io_write(0, 0, 0xffffffff);
+    CHECK(io_read(0, 0) == 0x0f000000);
+    io_write(0, 0xff, 0xffffffff); /* beyond its inputs */
+    uint64_t value;
+    CHECK(!vplatform_mmio(&cpus[0], VIOAPIC_BASE + 0x1000, 4, false, &value, 0));
+    io_write(0, 0x10 + 40, ~0u);
+    CHECK(io_read(0, 0x10 + 40) == 0x1afff); /* no delivery status, no remote IRR */
+    /* Edge: each rise once; at a masked input lost. */
+    rte(20, 0x41, 2);
+    virqchip_set_gsi(&dom, 20, true);
+    CHECK(take(1) == 0x41);
+    vlapic_eoi(&cpus[1]);
+    virqchip_set_gsi(&dom, 20, true);
+    CHECK(take(1) == -1);
+    virqchip_set_gsi(&dom, 20, false);
+    rte(20, 0x10041, 2);
+    virqchip_set_gsi(&dom, 20, true);
+    rte(20, 0x41, 2);
+    CHECK(take(1) == -1);
+    virqchip_set_gsi(&dom, 20, false);
+    /* Level: again after the EOI while it is asserted. */
+    rte(21, 0x8052, 4);
+    virqchip_set_gsi(&dom, 21, true);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(take(2) == 0x52 && io_read(0, 0x10 + 42) == 0xc052 && take(2) == -1);
+        vlapic_eoi(&cpus[2]);
+    }
+    CHECK(take(2) == 0x52);
+    virqchip_set_gsi(&dom, 21, false);
+    vlapic_eoi(&cpus[2]);
+    CHECK(take(2) == -1 && io_read(0, 0x10 + 42) == 0x8052);
+    /* Masked meanwhile, then unmasked; the EOI register; the trick with edge mode. */
+    rte(21, 0x18052, 4);
+    virqchip_set_gsi(&dom, 21, true);
+    CHECK(take(2) == -1);
+    rte(21, 0x8052, 4);
+    CHECK(take(2) == 0x52);
+    virqchip_set_gsi(&dom, 21, false);
+    mmio_write(VIOAPIC_BASE + 0x40, 0x52);
+    CHECK(io_read(0, 0x10 + 42) == 0x8052);
+    vlapic_eoi(&cpus[2]);
+    virqchip_set_gsi(&dom, 21, true);
+    CHECK(take(2) == 0x52);
+    rte(21, 0x10052, 4);
+    rte(21, 0x18052, 4);
+    CHECK(io_read(0, 0x10 + 42) == 0x18052);
+    vlapic_eoi(&cpus[2]);
+    virqchip_set_gsi(&dom, 21, false);
+    /* Other modes */
+    rte(22, 0x400, 2);
+    virqchip_set_gsi(&dom, 22, true);
+    CHECK(cpus[1].work & WORK_NMI);
+    rte(23, 0x8453, 2); /* a level NMI does not hang */
+    virqchip_set_gsi(&dom, 23, true);
+    CHECK(!(io_read(0, 0x10 + 46) & 0x4000));
+    rte(24, 0x3, 0); /* a vector that is not one */
+    virqchip_set_gsi(&dom, 24, true);
+    CHECK(take(0) == -1);
+    virqchip_set_gsi(&dom, 48, true);
+    virqchip_set_gsi(&dom, ~0u, true);
+    virqchip_host_gsi(&dom, 20);
+    CHECK(heard(""));
+}
+
+static void test_two_chips(void)
+{
+    fresh(false, 1000);
+    CHECK(io_read(0, 1) == 0x770020 && io_read(1, 1) == 0x770020 && io_read(1, 0) == 2u << 24);
+    rte(239, 0x8061, 2);
+    virqchip_set_gsi(&dom, 239, true);
+    CHECK(take(1) == 0x61);
+    virqchip_set_gsi(&dom, 239, false);
+    mmio_write(VIOAPIC_BASE + 0x40, 0x61); /* the other chip's */
+    CHECK(io_read(1, 0x10 + 119 * 2) == 0xc061);
+    vlapic_eoi(&cpus[1]);
+    CHECK(io_read(1, 0x10 + 119 * 2) == 0x8061);
+    fresh(false, 121);
+    CHECK(io_read(1, 1) == 0x20);
+}
+
+static void test_host(void)
+{
+    fresh(true, 24);
+    rte(20, 0x1a052, 2);
+    CHECK(heard(""));
+    rte(20, 0xa052, 2);
+    CHECK(heard("Bl1"));
+    virqchip_host_gsi(&dom, 20);
+    CHECK(heard("") && take(1) == 0x52 && io_read(0, 0x10 + 40) == 0xe052);
+    rte(20, 0x1a052, 2); /* masked in service, as threaded handlers do */
+    vlapic_eoi(&cpus[1]);
+    CHECK(heard("ma"));
+    rte(20, 0xa052, 2);
+    CHECK(heard("u"));
+    virqchip_host_gsi(&dom, 20); /* still asserted */
+    CHECK(take(1) == 0x52);
+    /* Moved to another CPU while in service: nothing is lost or doubled. */
+    rte(20, 0xa052, 4);
+    CHECK(heard("Bl2"));
+    virqchip_host_gsi(&dom, 20); /* it should not, but if it does: after the EOI */
+    CHECK(heard("") && take(2) == -1);
+    vlapic_eoi(&cpus[1]);
+    CHECK(heard("a"));
+    virqchip_host_gsi(&dom, 20);
+    CHECK(take(2) == 0x52 && heard(""));
+    rte(20, 0x10052, 4); /* to edge: that acknowledges */
+    CHECK(heard("am"));
+    vlapic_eoi(&cpus[2]);
+    CHECK(heard(""));
+    rte(20, 0x52, 4);
+    CHECK(heard("BE2u"));
+    virqchip_host_gsi(&dom, 20);
+    CHECK(take(2) == 0x52);
+    vlapic_eoi(&cpus[2]);
+    CHECK(heard(""));
+    /* It fires while the guest masks it. */
+    rte(20, 0x8052, 4);
+    CHECK(heard("BL2"));
+    rte(20, 0x18052, 4);
+    virqchip_host_gsi(&dom, 20);
+    CHECK(heard("ma") && take(2) == -1);
+    /* Level NMI: there is no EOI to wait for. */
+    rte(20, 0x8452, 4);
+    CHECK(heard("u"));
+    virqchip_host_gsi(&dom, 20);
+    CHECK(heard("a"));
+    /* Our own timer's input is not the host's. */
+    rte(2, 0x30, 0);
+    CHECK(heard(""));
+    virqchip_host_gsi(&dom, 2);
+    CHECK(take(0) == -1);
+    bind_result = -ENOSPC;
+    rte(9, 0x8039, 0);
+    CHECK(heard("BL0"));
+    virqchip_host_gsi(&dom, 9);
+    CHECK(take(0) == -1);
+    rte(20, 0x8452, 2); /* cannot move: stays where it was */
+    CHECK(heard("BL1BL1"));
+    bind_result = 0;
+    rte(9, 0x8039, 0);
+    rte(20, 0x8452, 4);
+    CHECK(heard("BL0"));
+    virqchip_host_gsi(&dom, 9);
+    CHECK(take(0) == 0x39);
+    virqchip_host_gsi(&dom, 4000);
+    vplatform_free(&dom);
+    CHECK(heard("aUU"));
+    virqchip_eoi(&dom, 0x52);
+    virqchip_set_gsi(&dom, 1, true);
+    virqchip_host_gsi(&dom, 1);
+}
+
+static void out(uint16_t port, uint8_t byte)
+{
+    uint32_t value = byte;
+    CHECK(vplatform_port(&cpus[0], port, 1, false, &value, 0));
+}
+
+static uint8_t in(uint16_t port)
+{
+    uint32_t value = ~0u;
+    CHECK(vplatform_port(&cpus[0], port, 1, true, &value, 0) && value < 256);
+    return value;
+}
+
+static void pulse(unsigned gsi)
+{
+    virqchip_set_gsi(&dom, gsi, true);
+    virqchip_set_gsi(&dom, gsi, false);
+}
+
+static void pic_start(uint8_t icw4)
+{
+    fresh(false, 48);
+    static const uint8_t words[2][3] = {{0x11, 0x20, 4}, {0x11, 0x28, 2}};
+    for (unsigned i = 0; i < 2; i++) {
+        out(0x20 + i * 0x80, words[i][0]);
+        out(0x21 + i * 0x80, words[i][1]);
+        out(0x21 + i * 0x80, words[i][2]);
+        out(0x21 + i * 0x80, icw4);
+        out(0x21 + i * 0x80, 0);
+    }
+    CHECK(vlapic_write(&cpus[0], 0x350, 0, 0x700)); /* LVT0: ExtINT */
+    cpus[0].work = 0;
+}
+
+static int vector(void) { return virqchip_pic_vector(&cpus[0], true); }
+
+static void test_pic(void)
+{
+    pic_start(1);
+    CHECK(vector() == -1);
+    pulse(4);
+    CHECK(cpus[0].work & WORK_LAPIC && virqchip_pic_vector(&cpus[0], false) == 0x24 && in(0x20) == 0x10);
+    CHECK(virqchip_pic_vector(&cpus[1], true) == -1); /* its LVT0 is masked */
+    CHECK(vector() == 0x24 && vector() == -1 && in(0x20) == 0);
+    pulse(5); /* lower than the one in service */
+    CHECK(vector() == -1);
+    pulse(10);
+    CHECK(vector() == 0x2a && virqchip_pic_vector(&cpus[0], false) == -1);
+    out(0x20, 0x0b);
+    out(0xa0, 0x0b);
+    CHECK(in(0x20) == 0x14 && in(0xa0) == 4);
+    out(0xa0, 0x20);
+    out(0x20, 0x20);
+    out(0x20, 0x64); /* specific */
+    CHECK(in(0x20) == 0 && vector() == 0x25);
+    out(0x20, 0x20);
+    pulse(2); /* GSI 2 is ISA interrupt 0 */
+    CHECK(vector() == 0x20);
+    out(0x20, 0x20);
+    pulse(0);
+    CHECK(vector() == -1);
+    /* Mask, special mask, rotation */
+    out(0x21, 0x08);
+    pulse(3);
+    CHECK(vector() == -1);
+    out(0x21, 0);
+    CHECK(vector() == 0x23);
+    out(0x21, 0x08);
+    pulse(6);
+    CHECK(vector() == -1);
+    out(0x20, 0x68);
+    CHECK(vector() == 0x26);
+    out(0x20, 0x48);
+    out(0x20, 0x63);
+    out(0x20, 0xa0); /* rotate on the EOI of 6: 7 is first now */
+    out(0x21, 0);
+    pulse(1);
+    pulse(7);
+    CHECK(vector() == 0x27);
+    out(0x20, 0x20);
+    CHECK(vector() == 0x21);
+    out(0x20, 0x20);
+    out(0x20, 0xc7); /* 7 lowest again */
+    pulse(1);
+    pulse(7);
+    CHECK(vector() == 0x21);
+    out(0x20, 0x20);
+    CHECK(vector() == 0x27);
+    out(0x20, 0x20);
+    /* Poll */
+    out(0x20, 0x0c);
+    CHECK(in(0x20) == 0);
+    pulse(6);
+    out(0x20, 0x0c);
+    CHECK(in(0x20) == 0x86 && vector() == -1);
+    out(0x20, 0x20);
+    /* ELCR: level */
+    out(0x4d0, 0xff);
+    out(0x4d1, 0xff);
+    CHECK(in(0x4d0) == 0xf8 && in(0x4d1) == 0xde);
+    virqchip_set_gsi(&dom, 11, true);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK(vector() == 0x2b && vector() == -1);
+        out(0xa0, 0x20);
+        out(0x20, 0x20);
+    }
+    virqchip_set_gsi(&dom, 11, false);
+    CHECK(vector() == -1);
+    /* Automatic EOI */
+    pic_start(3);
+    pulse(5);
+    CHECK(vector() == 0x25);
+    pulse(5);
+    CHECK(vector() == 0x25 && vector() == -1);
+    /* LVT0 as a fixed vector and as NMI; without local APIC the wire goes to CPU 0 */
+    CHECK(vlapic_write(&cpus[0], 0x350, 0, 0x77));
+    pulse(5);
+    CHECK(take(0) == 0x77 && vector() == -1);
+    pic_start(3);
+    CHECK(vlapic_write(&cpus[0], 0x350, 0, 0x400));
+    pulse(5);
+    CHECK(cpus[0].work & WORK_NMI);
+    pic_start(3);
+    CHECK(vlapic_msr_write(&cpus[0], 0x1b, 0, 0xfee00000));
+    pulse(5);
+    CHECK(cpus[0].work & WORK_LAPIC && vector() == 0x25);
+}
+
+int main(void)
+{
+    test_ioapic();
+    test_two_chips();
+    test_host();
+    test_pic();
+    vplatform_free(&dom);
+    for (unsigned i = 0; i < 3; i++)
+        vlapic_free(&cpus[i]);
+    return 0;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vpci.c against devices made of bytes: MSI of both widths, MSI-X with tables that move, SR-IOV, capability lists that
+ * lie, ECAM. irq_bind_msi() is played here: it hands out a message that can be told from the guest's.
+ */
+/* sources: vdev/vpci.c */
+#include "fake_metal.h"
+
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/irq.h>
+#include <hv/vdev.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TABLE 0xfe001000ul
+#define HOST_ADDRESS 0xfee55000ul
+#define HOST_DATA 0x77
+
+static struct domain dom;
+static unsigned bound, unbound, maps, unmapped;
+static int bind_error;
+static struct msi_message last_guest;
+static unsigned last_index;
+static uint32_t last_sbdf;
+static uint8_t registers[0x40000]; /* at 0xfe000000 */
+static bool ram_there;
+
+int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_message guest, struct msi_message *out)
+{
+    if (bind_error)
+        return bind_error;
+    bound++;
+    last_sbdf = sbdf;
+    last_index = index;
+    last_guest = guest;
+    *out = (struct msi_message){HOST_ADDRESS, HOST_DATA + index};
+    return 0;
+}
+void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index) { unbound++; }
+void *metal_map_mmio(paddr_t base, size_t size)
+{
+    maps++;
+    return base >= 0xfe000000 && base + size <= 0xfe000000 + sizeof(registers) ? registers + (base - 0xfe000000) : NULL;
+}
+void *pages_alloc(unsigned order)
+{
+    void *p = aligned_alloc(4096, 4096ul << order);
+    memset(p, 0, 4096ul << order);
+    return p;
+}
+void *page_alloc(void) { return pages_alloc(0); }
+void pages_free(void *p, unsigned order) { free(p); }
+void page_free(void *p) { free(p); }
+bool frame_known(mfn_t m) { return ram_there; }
+bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last) { return first >= 0xe0000; }
+struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){mfn(g.n), P2M_MMIO, 0}; }
+int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
+{
+    unmapped++;
+    return 0;
+}
+
+static uint8_t *reset(unsigned devfn)
+{
+    uint8_t *c = fake_pci[devfn];
+    memset(c, 0, 4096);
+    memcpy(c, "\x86\x80\x34\x12", 4);
+    c[6] = 0x10;
+    c[0x34] = 0x40;
+    return c;
+}
+
+static void put(uint8_t *c, unsigned reg, uint32_t value) { memcpy(c + reg, &value, 4); }
+static uint32_t get(const uint8_t *c, unsigned reg)
+{
+    uint32_t value;
+    memcpy(&value, c + reg, 4);
+    return value;
+}
+
+static void start(void)
+{
+    memset(&dom, 0, sizeof(dom));
+    spin_init(&dom.lock, LOCK_DOMAIN);
+    dom.control = true;
+    CHECK(vpci_init(&dom) == 0);
+    bound = unbound = maps = unmapped = bind_error = 0;
+    ram_there = false;
+}
+
+static void test_msi(bool wide)
+{
+    start();
+    uint8_t *c = reset(8);
+    put(c, 0x40, 0x05 | 0x0a << 16 | 1 << 16 | (wide ? 0x80 << 16 : 0)); /* firmware left it on; 32 messages offered */
+    CHECK(vpci_add_device(&dom, 8) == 0 && vpci_add_device(&dom, 8) == 0);
+    CHECK(!(get(c, 0x40) & 1 << 16));
+    unsigned data = wide ? 0x4c : 0x48;
+    CHECK((vpci_read(&dom, 8, 0x42, 2) & 0x7e) == 0);
+    vpci_write(&dom, 8, 0x44, 4, 0xfee01003);
+    if (wide)
+        vpci_write(&dom, 8, 0x48, 4, 0);
+    vpci_write(&dom, 8, data, 1, 0x31);
+    CHECK(vpci_read(&dom, 8, 0x44, 4) == 0xfee01000 && vpci_read(&dom, 8, data, 2) == 0x31);
+    CHECK(vpci_read(&dom, 8, 0x46, 2) == 0xfee0 && vpci_read(&dom, 8, 0x45, 1) == 0x10);
+    CHECK(bound == 0 && get(c, 0x44) == 0);
+    vpci_write(&dom, 8, 0x42, 2, 0x51); /* on, with 32 messages */
+    CHECK(bound == 1 && last_guest.address == 0xfee01000 && last_guest.data == 0x31);
+    CHECK(get(c, 0x44) == HOST_ADDRESS && (get(c, data) & 0xffff) == HOST_DATA);
+    CHECK((get(c, 0x40) >> 16 & 0x7f) == 0x01);
+    CHECK(vpci_read(&dom, 8, 0x44, 4) == 0xfee01000 && vpci_read(&dom, 8, data, 2) == 0x31);
+    vpci_write(&dom, 8, data, 2, 0x32);
+    CHECK(bound == 2 && last_guest.data == 0x32 && get(c, 0x44) == HOST_ADDRESS);
+    /* masks behind it pass through; a reset behind our back shows */
+    vpci_write(&dom, 8, data + 4, 4, 0x1234);
+    CHECK(get(c, data + 4) == 0x1234);
+    put(c, 0x40, get(c, 0x40) & ~(1u << 16));
+    put(c, 0x44, 0);
+    vpci_write(&dom, 8, 0x42, 2, 1);
+    CHECK(bound == 3 && get(c, 0x44) == HOST_ADDRESS);
+    vpci_write(&dom, 8, 0x42, 2, 0);
+    CHECK(unbound == 1 && !(get(c, 0x40) & 1 << 16));
+    bind_error = -EINVAL;
+    vpci_write(&dom, 8, 0x43, 1, 0);
+    vpci_write(&dom, 8, 0x42, 1, 1);
+    CHECK(!(vpci_read(&dom, 8, 0x42, 2) & 1));
+    vpci_free(&dom);
+}
+
+static uint8_t *msix_device(unsigned devfn, uint32_t bar, unsigned entries)
+{
+    uint8_t *c = reset(devfn);
+    put(c, 4, 0x100000);
+    put(c, 0x18, bar | 4); /* BAR 2, 64 bits */
+    put(c, 0x40, 0x11 | (entries - 1) << 16);
+    put(c, 0x44, 0x1000 | 2);
+    put(c, 0x48, 0x1800 | 2);
+    CHECK(vpci_add_device(&dom, devfn) == 0);
+    return c;
+}
+
+static uint32_t table_read(uint64_t gpa)
+{
+    uint64_t value = 0x5555555555555555;
+    CHECK(vpci_msix_access(&dom, gpa, 4, false, &value));
+    return value;
+}
+
+static void table_write(uint64_t gpa, unsigned size, uint64_t value)
+{
+    CHECK(vpci_msix_access(&dom, gpa, size, true, &value));
+}
+
+static void test_msix(void)
+{
+    start();
+    memset(registers, 0, sizeof(registers));
+    uint8_t *c = msix_device(9, 0xfe000000, 4), *hw = registers + 0x1000;
+    uint64_t value = 0;
+    CHECK(!vpci_is_trapped(&dom, gfn(TABLE >> 12)) && !vpci_msix_access(&dom, TABLE, 4, false, &value));
+    vpci_write(&dom, 9, 4, 2, 2);
+    CHECK(vpci_is_trapped(&dom, gfn(TABLE >> 12)) && unmapped == 1 && maps == 0);
+    CHECK(!vpci_is_trapped(&dom, gfn((TABLE >> 12) + 1)) && !vpci_is_trapped(&dom, gfn((TABLE >> 12) - 1)));
+    CHECK(table_read(TABLE + 12) == 1 && table_read(TABLE) == 0);
+    table_write(TABLE + 16, 8, 0xfee02000);
+    table_write(TABLE + 24, 4, 0x41);
+    table_write(TABLE + 28, 4, 0);
+    CHECK(bound == 0 && get(hw, 16) == 0);
+    vpci_write(&dom, 9, 0x42, 2, 0xc000); /* on, all masked */
+    CHECK(bound == 1 && last_index == 1 && last_guest.address == 0xfee02000 && last_guest.data == 0x41);
+    CHECK(get(hw, 16) == HOST_ADDRESS && get(hw, 24) == HOST_DATA + 1 && get(hw, 28) == 0 && get(hw, 12) == 1);
+    CHECK((get(c, 0x40) >> 16) == 0xc000 && table_read(TABLE + 16) == 0xfee02000 && table_read(TABLE + 28) == 0);
+    vpci_write(&dom, 9, 0x42, 2, 0x8000);
+    CHECK((get(c, 0x40) >> 16) == 0x8000 && bound == 1);
+    table_write(TABLE + 28, 4, 1);
+    CHECK(get(hw, 28) == 1 && bound == 1 && unbound == 0);
+    table_write(TABLE + 24, 8, 0x42); /* data and control in one */
+    CHECK(bound == 2 && last_guest.data == 0x42 && get(hw, 28) == 0);
+    CHECK(vpci_msix_access(&dom, TABLE + 24, 8, false, &value) && value == 0x42);
+    /* given back: masked, message zero */
+    table_write(TABLE + 28, 4, 1);
+    table_write(TABLE + 16, 8, 0);
+    table_write(TABLE + 28, 4, 1);
+    CHECK(unbound == 1);
+    /* no message, no unmasking */
+    bind_error = -ENOSPC;
+    table_write(TABLE + 44, 4, 0);
+    CHECK(get(hw, 44) == 1);
+    bind_error = 0;
+    /* other registers of the page pass through in all sizes; odd accesses do nothing */
+    for (unsigned size = 1; size <= 8; size *= 2)
+        table_write(TABLE + 0x808, size, 0x1122334455667788);
+    value = 0;
+    CHECK(vpci_msix_access(&dom, TABLE + 0x808, 8, false, &value) && value == 0x1122334455667788);
+    CHECK(get(hw, 0x808) == 0x55667788);
+    CHECK(vpci_msix_access(&dom, TABLE + 2, 4, false, &value) && value == ~0ull);
+    CHECK(vpci_msix_access(&dom, TABLE, 2, false, &value) && value == ~0ull);
+    table_write(TABLE + 16, 2, 0xffff);
+    CHECK(table_read(TABLE + 16) == 0);
+    vpci_remove_device(&dom, 9);
+    CHECK(!vpci_is_trapped(&dom, gfn(TABLE >> 12)));
+    vpci_remove_device(&dom, 9);
+    vpci_free(&dom);
+}
+
+static void test_msix_moves(void)
+{
+    start();
+    memset(registers, 0, sizeof(registers));
+    uint8_t *c = msix_device(9, 0xfe000000, 300); /* 4,800 bytes: two pages */
+    vpci_write(&dom, 9, 4, 1, 2);
+    CHECK(vpci_is_trapped(&dom, gfn(0xfe002)) && !vpci_is_trapped(&dom, gfn(0xfe003)));
+    table_write(0xfe002000 + 12, 4, 0);
+    vpci_write(&dom, 9, 0x40, 4, 0x8000u << 16);
+    CHECK(bound == 1 && last_index == 256 && get(registers, 0x2000) == HOST_ADDRESS);
+    vpci_write(&dom, 9, 0x18, 4, 0xfe010004);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe001)) && vpci_is_trapped(&dom, gfn(0xfe011)) && bound == 2);
+    CHECK(get(registers, 0x12000) == HOST_ADDRESS);
+    vpci_write(&dom, 9, 0x1c, 4, 0xffffffff); /* out of the world */
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe011)));
+    vpci_write(&dom, 9, 0x1c, 4, 0);
+    CHECK(vpci_is_trapped(&dom, gfn(0xfe011)));
+    vpci_write(&dom, 9, 0x18, 4, 0x00010004); /* not its memory */
+    CHECK(!vpci_is_trapped(&dom, gfn(0x11)));
+    ram_there = true;
+    vpci_write(&dom, 9, 0x18, 4, 0xfe010004);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe011)));
+    ram_there = false;
+    unsigned before = maps;
+    for (unsigned i = 0; i < 100; i++)
+        vpci_write(&dom, 9, 0x18, 4, (0xfe000004 + ((i & 7) << 12)));
+    CHECK(maps - before < 20);
+    /* a window that does not exist, moves used up: nothing but a log line */
+    table_write(0xfe004000 + 12, 4, 0);
+    put(c, 0x18, 0);
+    vpci_write(&dom, 9, 4, 1, 0);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe008)));
+    vpci_free(&dom);
+}
+
+/* Two devices with their tables on one page, and a table that spans two regions of 64 KiB. */
+static void test_neighbours(void)
+{
+    start();
+    memset(registers, 0, sizeof(registers));
+    put(msix_device(9, 0xfe000000, 4), 0x44, 0x1000 | 2);
+    uint8_t *c = reset(10);
+    put(c, 0x18, 0xfe000004);
+    put(c, 0x40, 0x11 | 3 << 16);
+    put(c, 0x44, 0x1100 | 2);
+    CHECK(vpci_add_device(&dom, 10) == 0);
+    vpci_write(&dom, 9, 4, 2, 2);
+    vpci_write(&dom, 10, 4, 2, 2);
+    table_write(TABLE, 4, 0x1000);
+    table_write(TABLE + 0x100, 4, 0x2000);
+    CHECK(table_read(TABLE) == 0x1000 && table_read(TABLE + 0x100) == 0x2000);
+    c = reset(11);
+    put(c, 0x10, 0xfe00f000);
+    put(c, 0x40, 0x11 | 2047 << 16);
+    CHECK(vpci_add_device(&dom, 11) == 0);
+    vpci_write(&dom, 11, 4, 2, 2);
+    for (unsigned page = 0xf; page <= 0x16; page++)
+        CHECK(vpci_is_trapped(&dom, gfn(0xfe000 + page)));
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe017)));
+    table_write(0xfe00f000 + 2047 * 16, 4, 0x99);
+    CHECK(table_read(0xfe00f000 + 2047 * 16) == 0x99);
+    vpci_free(&dom);
+}
+
+static void test_liars(void)
+{
+    start();
+    uint8_t *c = reset(16); /* a cycle of one, of two */
+    put(c, 0x40, 0x09 | 0x40 << 8);
+    CHECK(vpci_add_device(&dom, 16) == 0);
+    c = reset(17);
+    put(c, 0x40, 0x09 | 0x50 << 8);
+    put(c, 0x50, 0x05 | 0x40 << 8);
+    CHECK(vpci_add_device(&dom, 17) == 0);
+    c = reset(18); /* MSI at the end of the space, into MSI-X, twice */
+    c[0x34] = 0xfc;
+    put(c, 0xfc, 0x05 | 0x60 << 8);
+    put(c, 0x60, 0x05 | 0x68 << 8);
+    put(c, 0x68, 0x11 | 0x90 << 8);
+    put(c, 0x90, 0x05);
+    CHECK(vpci_add_device(&dom, 18) == 0);
+    vpci_write(&dom, 18, 0xfc, 4, 0x11223344);
+    CHECK(get(c, 0xfc) == 0x11223344);
+    vpci_write(&dom, 18, 0x68, 4, 0x80000000); /* the end of the MSI capability at 0x60: data */
+    CHECK(vpci_read(&dom, 18, 0x68, 2) == 0);
+    vpci_write(&dom, 18, 0x90, 4, 0x00010005);
+    CHECK(get(c, 0x90) == 0x00010005);
+    c = reset(19); /* BIR 7; a bridge with a table in BAR 5; I/O BAR; BAR 5 of 64 bits */
+    put(c, 0x40, 0x11 | 7 << 16);
+    put(c, 0x44, 7);
+    CHECK(vpci_add_device(&dom, 19) == 0);
+    vpci_write(&dom, 19, 4, 2, 2);
+    vpci_write(&dom, 19, 0x42, 2, 0x8000);
+    c = reset(20);
+    c[0x0e] = 1;
+    put(c, 0x40, 0x11);
+    put(c, 0x44, 5);
+    put(c, 0x24, 0xfe000000);
+    CHECK(vpci_add_device(&dom, 20) == 0);
+    vpci_write(&dom, 20, 4, 2, 2);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe000)));
+    c = reset(21);
+    put(c, 0x40, 0x11);
+    put(c, 0x44, 5);
+    put(c, 0x24, 0xfe000004);
+    CHECK(vpci_add_device(&dom, 21) == 0);
+    vpci_write(&dom, 21, 4, 2, 2);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe000)));
+    vpci_write(&dom, 21, 0x24, 4, 0xfe000001);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe000)));
+    vpci_write(&dom, 21, 0x24, 4, 0xfe000000);
+    CHECK(vpci_is_trapped(&dom, gfn(0xfe000)));
+    memset(fake_pci[22], 0xff, 4096);
+    CHECK(vpci_add_device(&dom, 22) == -ENODEV);
+    /* unaligned, too wide, beyond */
+    CHECK(vpci_read(&dom, 16, 1, 4) == ~0u && vpci_read(&dom, 16, 0, 3) == 0xffffff);
+    CHECK(vpci_read(&dom, 16, 4096, 1) == 0xff);
+    vpci_write(&dom, 16, 2, 4, 0);
+    CHECK(get(fake_pci[16], 0) == 0x12348086);
+    vpci_free(&dom);
+}
+
+static void test_sriov(void)
+{
+    start();
+    uint8_t *c = reset(32);
+    put(c, 0x40, 0x10);
+    put(c, 0x100, 0x0001 | 0x140 << 20);
+    put(c, 0x140, 0x0010);
+    CHECK(vpci_add_device(&dom, 32) == 0); /* VF BAR 0 is bytes: it reads back all ones, 16 bytes a VF */
+    put(c, 0x140 + 0x10, 4);
+    put(c, 0x140 + 0x14, 1 | 2 << 16); /* 33, 35, 37, 39 */
+    vpci_write(&dom, 32, 0x140 + 0x24, 4, 0xfe020000);
+    vpci_write(&dom, 32, 0x140 + 8, 2, 9);
+    uint8_t *vf = reset(35);
+    put(vf, 0, ~0u);
+    put(vf, 0x40, 0x11 | 1 << 16);
+    put(vf, 0x44, 0x100);
+    CHECK(vpci_add_device(&dom, 35) == 0);
+    CHECK(vpci_is_trapped(&dom, gfn(0xfe020)));
+    table_write(0xfe020000 + 0x110, 4, 0x77); /* VF 1: 16 bytes on */
+    CHECK(table_read(0xfe020110) == 0x77);
+    vpci_write(&dom, 32, 0x140 + 0x24, 4, 0xfe030000);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe020)) && vpci_is_trapped(&dom, gfn(0xfe030)));
+    vpci_write(&dom, 32, 0x140 + 8, 2, 0);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe030)));
+    vpci_write(&dom, 32, 0x140 + 8, 2, 9);
+    CHECK(vpci_is_trapped(&dom, gfn(0xfe030)));
+    vpci_remove_device(&dom, 32);
+    CHECK(!vpci_is_trapped(&dom, gfn(0xfe030)));
+    vpci_free(&dom);
+}
+
+static void test_ecam_and_hiding(void)
+{
+    start();
+    CHECK(vpci_add_ecam(&dom, 0xe0000000, 0, 0, 0) == 0 && vpci_add_ecam(&dom, 0xe0000001, 0, 0, 0) == -EINVAL);
+    CHECK(vpci_add_ecam(&dom, 0xe0000000, 0, 2, 1) == -EINVAL);
+    put(reset(48), 0x50, 0xcafe);
+    uint64_t value;
+    CHECK(vpci_ecam_access(&dom, 0xe0000000 + (48 << 12) + 0x50, 4, false, &value) && value == 0xcafe);
+    CHECK(vpci_ecam_access(&dom, 0xe0000000 + (48 << 12), 8, false, &value) && value == 0x10000012348086);
+    value = 0x1122334455667788;
+    CHECK(vpci_ecam_access(&dom, 0xe0000000 + (48 << 12) + 0x58, 8, true, &value));
+    CHECK(get(fake_pci[48], 0x58) == 0x55667788 && get(fake_pci[48], 0x5c) == 0x11223344);
+    CHECK(vpci_ecam_access(&dom, 0xe0000000 + (48 << 12) + 0x5c, 8, false, &value) && value == ~0ull);
+    CHECK(!vpci_ecam_access(&dom, 0xe0100000, 4, false, &value) && vpci_is_trapped(&dom, gfn(0xe00ff)));
+    CHECK(!vpci_is_trapped(&dom, gfn(0xe0100)));
+    vpci_hide(48);
+    CHECK(vpci_read(&dom, 48, 0, 4) == ~0u && vpci_read(&dom, 48, 0, 1) == 0xff);
+    CHECK(vpci_add_device(&dom, 48) == -ENODEV);
+    vpci_write(&dom, 48, 0x50, 4, 1);
+    CHECK(get(fake_pci[48], 0x50) == 0xcafe);
+    /* another domain sees what it was given and nothing else */
+    reset(49);
+    reset(50);
+    dom.control = false;
+    CHECK(vpci_add_device(&dom, 49) == 0 && vpci_read(&dom, 49, 0, 2) == 0x8086 && vpci_read(&dom, 50, 0, 2) == 0xffff);
+    vpci_write(&dom, 50, 0x3c, 1, 9);
+    CHECK(fake_pci[50][0x3c] == 0);
+    struct vpci *p = dom.pci;
+    dom.pci = NULL;
+    CHECK(vpci_read(&dom, 49, 0, 2) == 0xffff && !vpci_is_trapped(&dom, gfn(0xe0000)));
+    CHECK(!vpci_msix_access(&dom, TABLE, 4, false, &value) && !vpci_ecam_access(&dom, 0xe0000000, 4, false, &value));
+    dom.pci = p;
+    vpci_free(&dom);
+}
+
+/* More than fit a page, all removed and added again, then to the limit. */
+static void test_many(void)
+{
+    start();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned devfn = 0; devfn < 256; devfn++) {
+            put(reset(devfn), 0x40, 0x11 | 2047 << 16);
+            CHECK(vpci_add_device(&dom, devfn) == (devfn == 48 ? -ENODEV : 0));
+        }
+        for (unsigned devfn = 0; devfn < 256; devfn++)
+            vpci_remove_device(&dom, devfn);
+    }
+    vpci_free(&dom);
+}
+
+int main(void)
+{
+    test_msi(false);
+    test_msi(true);
+    test_msix();
+    test_msix_moves();
+    test_neighbours();
+    test_liars();
+    test_sriov();
+    test_ecam_and_hiding();
+    test_many();
+    return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A domain's board as a whole: which device answers at which port or address, and the timers of all of them.
+ *
+ * Devices with 8-bit registers get a wide access byte by byte. A control domain's RTC and PM timer are the hardware's:
+ * those rows are not for it. PCI is not of this board: exit/ asks vpci_* or the device model. Lock: LOCK_VDEV is taken
+ * here around each access, but for the local APIC's, which need none.
+ */
+#include "devices.h"
+
+#include <hv/frame.h>
+
+/* --- timers --- */
+/* Locked. vCPU 0 keeps the board's alarm: it looks at vtime_next() again when that became earlier. */
+static void update_due(struct domain *d)
+{
+    struct vplatform *p = d->platform;
+    uint64_t due = MIN(MIN(p->time.pit_due, p->time.rtc_due), vhpet_due(&p->hpet));
+    bool earlier = due < load_relaxed(&p->due);
+    store_relaxed(&p->due, due);
+    if (earlier && d->vcpu[0])
+        vcpu_kick(d->vcpu[0], WORK_TIMER);
+}
+
+void vtime_tick(struct domain *d, uint64_t now)
+{
+    struct vplatform *p = d->platform;
+    if (now < load_relaxed(&p->due))
+        return;
+    spin_lock(&p->lock);
+    vtime_pit_tick(d, now);
+    vtime_rtc_tick(d, now);
+    vhpet_tick(d, now);
+    update_due(d);
+    spin_unlock(&p->lock);
+}
+
+uint64_t vtime_next(struct domain *d) { return load_relaxed(&d->platform->due); }
+
+/* --- ports --- */
+static uint32_t pm_timer_in(struct domain *d, uint16_t port, uint64_t now)
+{
+    return vtime_pm_timer(now) >> (port - VPM_TIMER_PORT) * 8;
+}
+
+static void ignore(struct domain *d, uint16_t port, uint8_t value, uint64_t now) {}
+
+struct port_row {
+    uint16_t first, last;
+    bool wide;        /* `in` gives 32 bits from this port on */
+    bool not_control; /* the hardware's own, in a control domain */
+    bool timer;       /* an access may change when something is due */
+    uint32_t (*in)(struct domain *d, uint16_t port, uint64_t now);
+    void (*out)(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
+};
+
+static const struct port_row ports[] = {
+    { 0x20, 0x21, .in = virqchip_pic_in, .out = virqchip_pic_out },
+    { 0x40, 0x43, .timer = true, .in = vtime_in, .out = vtime_out },
+    { 0x61, 0x61, .in = vtime_in, .out = vtime_out },
+    { 0x70, 0x71, .timer = true, .not_control = true, .in = vtime_rtc_in, .out = vtime_rtc_out },
+    { 0xa0, 0xa1, .in = virqchip_pic_in, .out = virqchip_pic_out },
+    { 0x4d0, 0x4d1, .in = virqchip_pic_in, .out = virqchip_pic_out },
+    { VPM_TIMER_PORT, VPM_TIMER_PORT + 3, .wide = true, .not_control = true, .in = pm_timer_in, .out = ignore },
+};
+
+static const struct port_row *port_find(const struct domain *d, uint16_t port)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
+        if (port >= ports[i].first && port <= ports[i].last)
+            return d->control && ports[i].not_control ? NULL : &ports[i];
+    return NULL;
+}
+
+bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value, uint64_t now)
+{
+    struct domain *d = v->domain;
+    struct vplatform *p = d->platform;
+    const struct port_row *row = p ? port_find(d, port) : NULL;
+    if (!row)
+        return false;
+    uint32_t result = 0;
+    bool timer = false;
+    spin_lock(&p->lock);
+    for (unsigned i = 0; i < size; i++) {
+        uint16_t at = port + i;
+        if (!row || at > row->last || at < row->first)
+            row = port_find(d, at);
+        uint32_t byte = 0xff;
+        if (row && in)
+            byte = row->in(d, at, now);
+        else if (row)
+            row->out(d, at, *value >> i * 8, now);
+        timer |= row && row->timer;
+        if (row && row->wide && i == 0 && at + size - 1 <= row->last) {
+            result = byte; /* all of it is of one moment */
+            break;
+        }
+        result |= (byte & 0xff) << i * 8;
+    }
+    if (timer)
+        update_due(d);
+    spin_unlock(&p->lock);
+    if (in)
+        *value = size < 4 ? result & ((1u << size * 8) - 1) : result;
+    return true;
+}
+
+/* --- memory --- */
+/* Registers of 32 bits every 16 bytes; the bytes between read as zero, and only whole aligned writes count
+ * (SDM 10.4.1). */
+static bool lapic_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value, uint64_t now)
+{
+    uint32_t word = 0;
+    if (!vlapic_enabled(v) || vlapic_x2apic(v))
+        return false;
+    if (write)
+        return !(offset & 15) && size >= 4 ? vlapic_write(v, offset, now, *value) : true;
+    if (offset & 12)
+        *value = 0;
+    else if (vlapic_read(v, offset & ~15u, now, &word))
+        *value = word >> (offset & 3) * 8;
+    return true;
+}
+
+static void ioapic_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value)
+{
+    struct vplatform *p = v->domain->platform;
+    spin_lock(&p->lock);
+    if (write && size >= 4)
+        virqchip_ioapic_write(v->domain, offset >> 12, offset & 0xfff, *value);
+    else if (write && (offset & 0xfff) == 0) /* old code writes the index as a byte */
+        virqchip_ioapic_write(v->domain, offset >> 12, 0, *value & 0xff);
+    else if (!write)
+        *value = virqchip_ioapic_read(v->domain, offset >> 12, offset & 0xffc) >> (offset & 3) * 8;
+    spin_unlock(&p->lock);
+}
+
+static void hpet_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value, uint64_t now)
+{
+    struct domain *d = v->domain;
+    struct vplatform *p = d->platform;
+    spin_lock(&p->lock);
+    if (write) {
+        vhpet_write(d, offset, size, *value, now);
+        update_due(d);
+    } else {
+        *value = vhpet_read(d, offset, size, now);
+    }
+    spin_unlock(&p->lock);
+}
+
+static unsigned nr_ioapics(const struct vplatform *p) { return (p->nr_gsis + VIOAPIC_PINS - 1) / VIOAPIC_PINS; }
+
+bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value, uint64_t now)
+{
+    struct vplatform *p = v->domain->platform;
+    if (gpa >> PAGE_SHIFT == v->xapic_base >> PAGE_SHIFT)
+        return lapic_mmio(v, gpa & 0xfff, size, write, value, now);
+    if (!p)
+        return false;
+    if (gpa - VIOAPIC_BASE < nr_ioapics(p) * PAGE_SIZE)
+        ioapic_mmio(v, gpa - VIOAPIC_BASE, size, write, value);
+    else if (gpa - VHPET_BASE < 1024)
+        hpet_mmio(v, gpa - VHPET_BASE, size, write, value, now);
+    else
+        return false;
+    return true;
+}
+
+void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data)
+{
+    visit(data, 0xfee00000 >> PAGE_SHIFT, 1);
+    visit(data, VIOAPIC_BASE >> PAGE_SHIFT, nr_ioapics(d->platform));
+    visit(data, VHPET_BASE >> PAGE_SHIFT, 1);
+}
+
+/* --- life --- */
+int vplatform_init(struct domain *d, unsigned nr_gsis)
+{
+    if (!nr_gsis)
+        return -EINVAL;
+    struct vplatform *p = page_alloc();
+    if (!p)
+        return -ENOMEM;
+    spin_init(&p->lock, LOCK_VDEV);
+    p->nr_gsis = MIN(nr_gsis, VIOAPIC_MAX_GSIS);
+    atomic_init(&p->due, NEVER);
+    virqchip_init(p);
+    vtime_init(&p->time);
+    vhpet_init(p);
+    d->platform = p;
+    return 0;
+}
+
+void vplatform_free(struct domain *d)
+{
+    if (!d->platform)
+        return;
+    virqchip_free(d);
+    page_free(d->platform);
+    d->platform = NULL;
+}
