@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""bulkhead-install on a running Debian with a real FAT file system and the firmware's own variables: after a reset the
-firmware starts the loader by the boot entry that was added; after removing it, what was started before."""
+"""bulkhead-install on a running Debian with a real FAT file system and the firmware's own variables: the boot
+entry is added first and removed without a trace; with these variables the firmware starts what was installed."""
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import machine as bare
 import pytest
 from bench.config import Config
 
@@ -31,7 +32,8 @@ def push_program(machine, name):
     if not path:
         pytest.skip(f"{name} is not installed here")
     machine.push(path, f"/usr/local/bin/{name}", 0o755)
-    for library in re.findall(r"=> (/\S*libefi\S*)", subprocess.run(["ldd", path], capture_output=True, text=True).stdout):
+    needed = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
+    for library in re.findall(r"=> (/\S*libefi\S*)", needed):
         machine.push(library, f"/usr/local/lib/{Path(library).name}")
     machine.run("ldconfig")
 
@@ -50,7 +52,7 @@ def prepare(machine, loader, image):
     return version
 
 
-def test_boot_entry(bench, loader, image, disk):
+def test_boot_entry(bench, loader, image, disk, tmp_path):
     machine = bench.boot(Config(boot="efi", disks=(str(disk),), stage=False), "install")
     version = prepare(machine, loader, image)
     before = machine.run("efibootmgr | grep -v '^Timeout'").out
@@ -66,6 +68,11 @@ def test_boot_entry(bench, loader, image, disk):
     machine.run(f"bulkhead-install remove && rmdir {ESP}/EFI")
     assert machine.run("efibootmgr | grep -v '^Timeout'").out == before
     machine.run(f"{install} install && umount {ESP} && sync", timeout=300)
-    mark = machine.consoles["main"].mark()
-    machine.reset()
-    machine.wait("stub: all is well", 120, since=mark)
+    # QEMU's bootindex, which the bench uses, makes OVMF forget other entries; so the start is tried without.
+    disks = machine.folder.path / "disks"
+    shutil.copyfile(disks / "variables.fd", tmp_path / "variables.fd")
+    subprocess.run(["qemu-img", "convert", "-U", "-O", "raw", disks / "disk0.qcow2", tmp_path / "after.img"],
+                   check=True)
+    machine.close()
+    run = bare.boot(tmp_path, tmp_path / "after.img", mem="1G", variables=tmp_path / "variables.fd")
+    assert "Bulkhead" in run.words and run.status == bare.ANSWERED, run

@@ -28,7 +28,8 @@ typedef _Atomic uint64_t entry_t;
      TYPE(P2M_FOREIGN))
 #define OTHERS (TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
 #define WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
-#define DMA_WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_LOGDIRTY) | TYPE(P2M_MMIO) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN))
+/* Not devices' registers: no device of a domain needs another's, and they may lie beyond what an IOMMU reaches. */
+#define DMA_WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_LOGDIRTY) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN))
 #define DMA (DMA_WRITABLE | TYPE(P2M_RAM_RO) | TYPE(P2M_GRANT_RO))
 
 /* Frames whose references are dropped after the next flush. */

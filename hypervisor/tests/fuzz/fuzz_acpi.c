@@ -32,7 +32,7 @@ static void look(const struct acpi_source *s, const struct acpi_table *t)
     struct acpi_madt_entry e;
     struct acpi_table part;
     uint8_t out[600];
-    uint32_t ids[] = {0, 2, 254, 255, 300};
+    uint32_t ids[] = { 0, 2, 254, 255, 300 };
     acpi_parse_fadt(t, &fadt);
     acpi_parse_hpet(t, &hpet);
     acpi_checksum_ok(t);
@@ -43,16 +43,16 @@ static void look(const struct acpi_source *s, const struct acpi_table *t)
     for (uint32_t at = ACPI_HEADER; acpi_next(t, ACPI_LONG, &at, &part);)
         CHECK(part.size >= 4 && at <= t->size);
     for (size_t size = 0; size <= sizeof(out); size += 100) {
-        size_t n = acpi_build_madt(out, size, &(struct acpi_madt_plan){ids, 5, t, NULL, 0});
-        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){out, n, 0})));
-        n = acpi_build_xsdt(out, size, &(struct acpi_xsdt_plan){s, t, 4096, true});
-        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){out, n, 0})));
+        size_t n = acpi_build_madt(out, size, &(struct acpi_madt_plan){ ids, 5, t, NULL, 0 });
+        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){ out, n, 0 })));
+        n = acpi_build_xsdt(out, size, &(struct acpi_xsdt_plan){ s, t, 4096, true });
+        CHECK(n <= size && (!n || acpi_checksum_ok(&(struct acpi_table){ out, n, 0 })));
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct acpi_source s = {map, NULL};
+    struct acpi_source s = { map, NULL };
     struct acpi_table root, t;
     firmware.bytes = data;
     firmware.size = size;

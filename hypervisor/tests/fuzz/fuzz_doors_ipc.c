@@ -79,7 +79,7 @@ static struct slot *slot_of(const struct p2m *p, gfn_t g) { return g.n < GFNS ? 
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g)
 {
     struct slot *s = slot_of(p, g);
-    return s && s->type ? (struct p2m_entry){s->m, s->type, 0} : (struct p2m_entry){INVALID_MFN, P2M_NONE, 0};
+    return s && s->type ? (struct p2m_entry){ s->m, s->type, 0 } : (struct p2m_entry){ INVALID_MFN, P2M_NONE, 0 };
 }
 
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
@@ -97,7 +97,7 @@ int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
         return -ENOMEM;
     if (s->type)
         frame_put(s->m);
-    *s = (struct slot){m, type};
+    *s = (struct slot){ m, type };
     return 0;
 }
 
@@ -108,7 +108,7 @@ int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
         return -ENOMEM;
     CHECK(s && s->type);
     frame_put(s->m);
-    *s = (struct slot){INVALID_MFN, P2M_NONE};
+    *s = (struct slot){ INVALID_MFN, P2M_NONE };
     return 0;
 }
 
@@ -132,7 +132,7 @@ static void domains_make(void)
             vcpus[i][k].id = k;
         }
         for (unsigned k = 0; k < RAM_GFNS; k++) {
-            map[i][k] = (struct slot){frame_alloc(0, i, 0), P2M_RAM};
+            map[i][k] = (struct slot){ frame_alloc(0, i, 0), P2M_RAM };
             memset(mfn_ptr(map[i][k].m), 0, PAGE_SIZE);
         }
         CHECK(rangeset_add(&d->irqs, 0, 7) == 0 && evtchn_init(d) == 0 && grant_init(d, 2, 40) == 0);
@@ -179,18 +179,18 @@ static void fill_well(uint8_t *to, bool events, unsigned cmd)
 {
     uint64_t at = (RAM_GFNS + next() % 8) << PAGE_SHIFT;
     if (events && cmd == EVTCHNOP_init_control) {
-        struct evtchn_init_control op = {next() % RAM_GFNS, next() % 32 * 128, next() % 4};
+        struct evtchn_init_control op = { next() % RAM_GFNS, next() % 32 * 128, next() % 4 };
         memcpy(to, &op, sizeof op);
     } else if (events && cmd == EVTCHNOP_expand_array) {
         to[0] = next() % RAM_GFNS;
     } else if (!events && cmd == GNTTABOP_map_grant_ref) {
-        struct gnttab_map_grant_ref op = {at, GNTMAP_host_map | (next() % 8), next() % 12, next() % 3};
+        struct gnttab_map_grant_ref op = { at, GNTMAP_host_map | (next() % 8), next() % 12, next() % 3 };
         memcpy(to, &op, sizeof op);
     } else if (!events && cmd == GNTTABOP_unmap_grant_ref) {
-        struct gnttab_unmap_grant_ref op = {.host_addr = at, .handle = next() % 12};
+        struct gnttab_unmap_grant_ref op = { .host_addr = at, .handle = next() % 12 };
         memcpy(to, &op, sizeof op);
     } else if (!events && cmd == GNTTABOP_copy) {
-        struct gnttab_copy op = {.len = next() * 8, .flags = next() & 3};
+        struct gnttab_copy op = { .len = next() * 8, .flags = next() & 3 };
         op.source.u.ref = next() % 12;
         op.source.domid = op.flags & GNTCOPY_source_gref ? next() % 3 : DOMID_SELF;
         op.dest.u.ref = next() % 12;
@@ -202,7 +202,7 @@ static void fill_well(uint8_t *to, bool events, unsigned cmd)
 
 static void call(struct domain *d)
 {
-    struct hc_call c = {.v = d->vcpu[0], .d = d, .abi32 = next() % 4 == 0};
+    struct hc_call c = { .v = d->vcpu[0], .d = d, .abi32 = next() % 4 == 0 };
     bool events = next() & 1;
     fill(memory[d->id], 128);
     c.arg[0] = next() % 16;
@@ -225,7 +225,7 @@ static void scribble(struct domain *d)
                     : what == 1 ? (uint8_t *)d->shared_info + 2048
                                 : mfn_ptr(map[d->id][next() % RAM_GFNS].m);
     if (what == 0) {
-        struct grant_entry_v1 e = {.flags = next() % 40, .domid = next() % 3, .frame = next() % 16};
+        struct grant_entry_v1 e = { .flags = next() % 40, .domid = next() % 3, .frame = next() % 16 };
         memcpy(page + 8 * (next() % 16), &e, sizeof e);
         return;
     }

@@ -50,7 +50,9 @@ static void get_state(const struct vcpu *v, struct vcpu_state *s) { *s = state; 
 static void put_state(struct vcpu *v, const struct vcpu_state *s) {}
 static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has, uint32_t error, uint64_t cr2) {}
 static void end_shadow(struct vcpu *v) {}
-static const struct hv_ops ops = { .paging = get_paging, .state_get = get_state, .state_put = put_state, .inject = inject, .end_shadow = end_shadow };
+static const struct hv_ops ops = {
+    .paging = get_paging, .state_get = get_state, .state_put = put_state, .inject = inject, .end_shadow = end_shadow
+};
 const struct hv_ops *hv = &ops;
 static const struct insn_io io = { .mmio = mmio, .port = port };
 

@@ -11,19 +11,11 @@
 #define SPACE 2048 /* gfns BASE .. BASE + SPACE - 1, and as many frames of RAM */
 #define BASE ((1ull << 18) - 1024)
 
-int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
-{
-    return 0;
-}
-int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count)
-{
-    return 0;
-}
-void iommu_flush(struct domain *d)
-{
-}
+int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable) { return 0; }
+int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count) { return 0; }
+void iommu_flush(struct domain *d) {}
 
-static struct domain dom = {.id = 4};
+static struct domain dom = { .id = 4 };
 static struct {
     uint64_t m;
     enum p2m_type type;
@@ -66,7 +58,7 @@ static void step(const uint8_t *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool ready;
-    unsigned uses[SPACE] = {0};
+    unsigned uses[SPACE] = { 0 };
     if (!ready) {
         fake_metal_init(128);
         ram = frame_alloc(11, dom.id, GIB(1));

@@ -59,8 +59,8 @@ static void run(struct vcpu *v, uint64_t now)
 
 static void step(const struct op *o, uint64_t now)
 {
-    static const uint16_t ports[] = {0x20, 0x21, 0xa0, 0xa1, 0x40,  0x41,  0x42,
-                                     0x43, 0x61, 0x70, 0x71, 0x4d0, 0x4d1, 0xb008};
+    static const uint16_t ports[] = { 0x20, 0x21, 0xa0, 0xa1, 0x40,  0x41,  0x42,
+                                      0x43, 0x61, 0x70, 0x71, 0x4d0, 0x4d1, 0xb008 };
     struct vcpu *v = &cpus[o->cpu & 1];
     uint16_t place = o->place[0] | o->place[1] << 8;
     uint64_t value;
@@ -69,18 +69,10 @@ static void step(const struct op *o, uint64_t now)
     uint32_t word = value;
     bool write = o->cpu & 2;
     switch (o->kind % 10) {
-    case 0:
-        (void)vplatform_port(v, ports[place % ARRAY_SIZE(ports)], MIN(width, 4), !write, &word, now);
-        return;
-    case 1:
-        (void)vplatform_mmio(v, VHPET_BASE + place % 0x168, width, write, &value, now);
-        return;
-    case 2:
-        (void)vplatform_mmio(v, VIOAPIC_BASE + (place & 0x1050), write ? 4 : width, write, &value, now);
-        return;
-    case 3:
-        (void)vplatform_mmio(v, 0xfee00000 + (place & 0x3ff), write ? 4 : width, write, &value, now);
-        return;
+    case 0: (void)vplatform_port(v, ports[place % ARRAY_SIZE(ports)], MIN(width, 4), !write, &word, now); return;
+    case 1: (void)vplatform_mmio(v, VHPET_BASE + place % 0x168, width, write, &value, now); return;
+    case 2: (void)vplatform_mmio(v, VIOAPIC_BASE + (place & 0x1050), write ? 4 : width, write, &value, now); return;
+    case 3: (void)vplatform_mmio(v, 0xfee00000 + (place & 0x3ff), write ? 4 : width, write, &value, now); return;
     case 4:
         (void)(write ? vlapic_msr_write(v, 0x800 + place % 64, now, value)
                      : vlapic_msr_read(v, 0x800 + place % 64, now, &value));
@@ -88,15 +80,9 @@ static void step(const struct op *o, uint64_t now)
     case 5:
         (void)vlapic_msr_write(v, place & 1 ? 0x6e0 : 0x1b, now, place & 2 ? 0xfee00000 | (value & 0xd00) : value);
         return;
-    case 6:
-        virqchip_set_gsi(&dom, place % 260, write);
-        return;
-    case 7:
-        virqchip_host_gsi(&dom, place % 260);
-        return;
-    case 8:
-        write ? vlapic_eoi(v) : vlapic_set_tpr(v, value);
-        return;
+    case 6: virqchip_set_gsi(&dom, place % 260, write); return;
+    case 7: virqchip_host_gsi(&dom, place % 260); return;
+    case 8: write ? vlapic_eoi(v) : vlapic_set_tpr(v, value); return;
     default:
         if (write)
             v->cr8 = value & 15;
@@ -112,10 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2)
         return 0;
     memset(bound, 0, sizeof(bound));
-    dom = (struct domain){.control = data[0] & 1, .max_vcpus = 2};
+    dom = (struct domain){ .control = data[0] & 1, .max_vcpus = 2 };
     uint64_t now = data[0] & 2 ? 0 : BIT(63) - 1000000;
     for (unsigned i = 0; i < 2; i++) {
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
     }

@@ -27,7 +27,7 @@ int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_mes
         return -EINVAL;
     nr_bound += !bound[sbdf][index];
     bound[sbdf][index] = 1;
-    *out = (struct msi_message){0xfee00000, 0x30};
+    *out = (struct msi_message){ 0xfee00000, 0x30 };
     return 0;
 }
 
@@ -54,7 +54,7 @@ void pages_free(void *p, unsigned order) { free(p); }
 void page_free(void *p) { free(p); }
 bool frame_known(mfn_t m) { return m.n < 0x1000; }
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last) { return last < 0xff000; }
-struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){mfn(g.n), P2M_MMIO, 0}; }
+struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){ mfn(g.n), P2M_MMIO, 0 }; }
 int p2m_unmap(struct p2m *p, gfn_t g, unsigned order) { return 0; }
 
 static void spaces_fill(const uint8_t *data, size_t size)
@@ -106,15 +106,9 @@ static void step(struct domain *d, const uint8_t *op)
         else
             vpci_write(d, 1, 0x42, 2, raw);
         break;
-    case 2:
-        vpci_msix_access(d, WINDOW + (reg | op[3] << 12) % sizeof(registers), size, write, &value);
-        break;
-    case 3:
-        CHECK(vpci_ecam_access(d, 0xe0000000 + (devfn << 12) + reg, size, write, &value));
-        break;
-    case 4:
-        vpci_is_trapped(d, gfn((WINDOW >> 12) + op[3]));
-        break;
+    case 2: vpci_msix_access(d, WINDOW + (reg | op[3] << 12) % sizeof(registers), size, write, &value); break;
+    case 3: CHECK(vpci_ecam_access(d, 0xe0000000 + (devfn << 12) + reg, size, write, &value)); break;
+    case 4: vpci_is_trapped(d, gfn((WINDOW >> 12) + op[3])); break;
     default:
         reg = op[2] & 0xc0 ? reg & 0xff : reg;
         if (write)

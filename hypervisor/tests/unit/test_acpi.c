@@ -13,7 +13,7 @@ static const void *map(void *data, paddr_t at, size_t size)
     return at <= sizeof(memory) && size <= sizeof(memory) - at ? memory + at : NULL;
 }
 
-static const struct acpi_source source = {map, NULL};
+static const struct acpi_source source = { map, NULL };
 
 static void table(paddr_t at, const char *signature, uint32_t size)
 {
@@ -28,10 +28,10 @@ static void table(paddr_t at, const char *signature, uint32_t size)
 
 int main(void)
 {
-    static const uint32_t ids[] = {0, 2, 300};
-    static const uint8_t override[] = {2, 10, 0, 9, 20, 0, 0, 0, 0x0f, 0};
+    static const uint32_t ids[] = { 0, 2, 300 };
+    static const uint8_t override[] = { 2, 10, 0, 9, 20, 0, 0, 0, 0x0f, 0 };
     struct acpi_table root, t, host;
-    struct acpi_madt_entry e, ioapic = {.type = MADT_IOAPIC, .ioapic = {7, 0xfec00000, 24}};
+    struct acpi_madt_entry e, ioapic = { .type = MADT_IOAPIC, .ioapic = { 7, 0xfec00000, 24 } };
     struct acpi_ecam ecam;
     uint32_t at = 0;
     unsigned index = 0;
@@ -45,7 +45,7 @@ int main(void)
     table(0x600, "DMAR", 48);
     CHECK(acpi_table_at(&source, 0x400, &host) && acpi_checksum_ok(&host) && !acpi_table_at(&source, 0, &t));
 
-    uint64_t list[] = {0x400, 0x500, 0x600, 1ull << 60, ~0ull};
+    uint64_t list[] = { 0x400, 0x500, 0x600, 1ull << 60, ~0ull };
     memcpy(memory + 0x300 + ACPI_HEADER, list, sizeof(list));
     table(0x300, "XSDT", ACPI_HEADER + sizeof(list));
     CHECK(acpi_build_rsdp(memory + 0x100, 35, 0x300) == 0 && acpi_build_rsdp(memory + 0x100, 36, 0x300) == 36);
@@ -55,7 +55,7 @@ int main(void)
     memory[0x108]++;
     CHECK(!acpi_root(&source, 0x100, &t));
 
-    struct acpi_madt_plan plan = {ids, 3, &host, &ioapic, 1};
+    struct acpi_madt_plan plan = { ids, 3, &host, &ioapic, 1 };
     size_t n = acpi_build_madt(memory + 0x1000, 0x800, &plan);
     CHECK(n == 44 + 8 + 8 + 16 + 12 + 10 && acpi_build_madt(memory + 0x1800, n - 1, &plan) == 0);
     CHECK(acpi_table_at(&source, 0x1000, &t) && acpi_checksum_ok(&t));
@@ -66,7 +66,7 @@ int main(void)
           e.override.active_low);
     CHECK(!acpi_madt_next(&t, &at, &e));
 
-    n = acpi_build_xsdt(memory + 0x1800, 0x800, &(struct acpi_xsdt_plan){&source, &root, 0x1000, false});
+    n = acpi_build_xsdt(memory + 0x1800, 0x800, &(struct acpi_xsdt_plan){ &source, &root, 0x1000, false });
     CHECK(n == ACPI_HEADER + 16 && acpi_table_at(&source, 0x1800, &root) && acpi_checksum_ok(&root));
     CHECK(acpi_next_table(&source, &root, &index, &t) && t.at == 0x1000);
     CHECK(acpi_next_table(&source, &root, &index, &t) && t.at == 0x500 && !acpi_next_table(&source, &root, &index, &t));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sources: hypercall/copy.c */
-/* The walk of a guest's tables in each paging mode with each right, and copies over pages; guest memory is 16 MiB, 1:1. */
+/* The walk of a guest's tables in each paging mode with each right, and copies over pages; guest memory is 16 MiB, 1:1.
+ */
 #include "fake_metal.h"
 
 #include <hv/domain.h>
@@ -42,13 +43,18 @@ const struct hv_ops *hv = &ops;
 
 static gpa_t gpa;
 static uint32_t error;
-static enum walk_fault walk(uint64_t linear, unsigned access) { return guest_walk(&vcpu, linear, access, &gpa, &error); }
+static enum walk_fault walk(uint64_t linear, unsigned access)
+{
+    return guest_walk(&vcpu, linear, access, &gpa, &error);
+}
 static void put(gpa_t table, unsigned index, uint64_t entry) { ((uint64_t *)paddr_ptr(table))[index] = entry; }
 static void put32(gpa_t table, unsigned index, uint32_t entry) { ((uint32_t *)paddr_ptr(table))[index] = entry; }
 
 static void test_long(void)
 {
-    paging = (struct vcpu_paging){ .cr0 = BIT(31) | BIT(16), .cr3 = 0x1000, .cr4 = BIT(5), .efer = BIT(11), .long_mode = true, .code64 = true };
+    paging = (struct vcpu_paging){
+        .cr0 = BIT(31) | BIT(16), .cr3 = 0x1000, .cr4 = BIT(5), .efer = BIT(11), .long_mode = true, .code64 = true
+    };
     put(0x1000, 511, 0x2000 | P | W | U);
     put(0x2000, 510, 0x3000 | P | W | U);
     put(0x2000, 509, GIB(0) | P | W | PS);
@@ -91,12 +97,14 @@ static void test_long(void)
     memset(buffer, 7, sizeof buffer);
     put(0x4000, 4, 0xa000 | P | W);
     CHECK(guest_write(&vcpu, s + 0x3ff0, buffer, 32) == 0);
-    CHECK(((char *)paddr_ptr(0x7fff))[0] == 7 && ((char *)paddr_ptr(0xa00f))[0] == 7 && ((char *)paddr_ptr(0xa010))[0] == 0);
+    CHECK(((char *)paddr_ptr(0x7fff))[0] == 7 && ((char *)paddr_ptr(0xa00f))[0] == 7 &&
+          ((char *)paddr_ptr(0xa010))[0] == 0);
     CHECK(guest_read(&vcpu, back, s + 0x3ff0, 32) == 0 && !memcmp(back, buffer, 32));
     CHECK(guest_write(&vcpu, s + 0x4ff0, buffer, 32) == -EFAULT && guest_read(&vcpu, back, s + 0x2000, 1) == -EFAULT);
     CHECK(guest_read(&vcpu, back, ~0ull - 3, 8) == -EFAULT && guest_read(&vcpu, back, 5, 0) == 0);
     CHECK(guest_write_phys(&domain, 0xbff0, buffer, 32) == 0 && guest_read_phys(&domain, back, 0xbff0, 32) == 0);
-    CHECK(guest_read_phys(&domain, back, RAM - 4, 8) == -EFAULT && guest_read_phys(&domain, back, ~0ull - 3, 8) == -EFAULT);
+    CHECK(guest_read_phys(&domain, back, RAM - 4, 8) == -EFAULT &&
+          guest_read_phys(&domain, back, ~0ull - 3, 8) == -EFAULT);
 
     uint8_t bytes[15];
     enum walk_fault f;

@@ -66,13 +66,13 @@ gfn_t frame_gfn(mfn_t m) { return gfn(m.n + 0x1000); }
 
 static long events(unsigned d, unsigned cmd, uint64_t at)
 {
-    struct hc_call c = {.v = &vcpus[d], .d = &doms[d], .arg = {cmd, at}};
+    struct hc_call c = { .v = &vcpus[d], .d = &doms[d], .arg = { cmd, at } };
     return hc_event_channel(&c);
 }
 
 static long grants(unsigned d, unsigned cmd, uint64_t at, uint64_t count, bool abi32)
 {
-    struct hc_call c = {.v = &vcpus[d], .d = &doms[d], .arg = {cmd, at, count}, .abi32 = abi32};
+    struct hc_call c = { .v = &vcpus[d], .d = &doms[d], .arg = { cmd, at, count }, .abi32 = abi32 };
     return hc_grant_table(&c);
 }
 
@@ -80,7 +80,7 @@ static void put(const void *what, size_t size) { memcpy(memory + 64, what, size)
 
 static void test_events(void)
 {
-    struct evtchn_alloc_unbound a = {.dom = DOMID_SELF, .remote_dom = DOMID_SELF};
+    struct evtchn_alloc_unbound a = { .dom = DOMID_SELF, .remote_dom = DOMID_SELF };
     put(&a, sizeof a);
     CHECK(events(1, EVTCHNOP_alloc_unbound, 64) == 0 && *(uint32_t *)(memory + 68) == 41);
     write_fails = true;
@@ -112,7 +112,7 @@ static void test_events(void)
 
 static void test_grants(void)
 {
-    struct hc_call c = {.v = &vcpus[1], .d = &doms[1], .arg = {GNTTABOP_map_grant_ref, 64, 3}};
+    struct hc_call c = { .v = &vcpus[1], .d = &doms[1], .arg = { GNTTABOP_map_grant_ref, 64, 3 } };
     preempt = true;
     CHECK(hc_grant_table(&c) == HC_AGAIN && maps == 1 && c.arg[1] == 96 && c.arg[2] == 2);
     preempt = false;
@@ -121,24 +121,24 @@ static void test_grants(void)
     CHECK(grants(1, GNTTABOP_map_grant_ref, 64, 1, false) == -EFAULT && unmaps == 1);
     write_fails = false;
 
-    uint32_t narrow[6] = {11, 1 | 2 << 16, 22, DOMID_SELF | 3u << 16, 4 | 1 << 16, 0};
+    uint32_t narrow[6] = { 11, 1 | 2 << 16, 22, DOMID_SELF | 3u << 16, 4 | 1 << 16, 0 };
     put(narrow, sizeof narrow);
     CHECK(grants(1, GNTTABOP_copy, 64, 1, true) == 0 && *(int16_t *)(memory + 64 + 20) == -10);
     CHECK(copied.source.u.ref == 11 && copied.source.domid == 1 && copied.source.offset == 2 &&
           copied.dest.u.gmfn == 22);
     CHECK(copied.dest.domid == DOMID_SELF && copied.dest.offset == 3 && copied.len == 4 && copied.flags == 1);
 
-    struct gnttab_setup_table s = {.dom = DOMID_SELF, .nr_frames = 2, .frame_list.p = (void *)512};
+    struct gnttab_setup_table s = { .dom = DOMID_SELF, .nr_frames = 2, .frame_list.p = (void *)512 };
     put(&s, sizeof s);
     CHECK(grants(1, GNTTABOP_setup_table, 64, 1, false) == 0 && ((uint64_t *)(memory + 512))[1] == 0x1000 + 301);
-    uint32_t setup32[4] = {DOMID_SELF, 2, 0xffff, 768};
+    uint32_t setup32[4] = { DOMID_SELF, 2, 0xffff, 768 };
     put(setup32, sizeof setup32);
     CHECK(grants(1, GNTTABOP_setup_table, 64, 1, true) == 0 && ((uint32_t *)(memory + 768))[1] == 0x1000 + 301);
     s.nr_frames = 5;
     put(&s, sizeof s);
     CHECK(grants(1, GNTTABOP_setup_table, 64, 1, false) == 0 && *(int16_t *)(memory + 72) == GNTST_general_error);
     CHECK(grants(1, GNTTABOP_setup_table, 64, 2, false) == -EINVAL);
-    uint32_t query[4] = {0};
+    uint32_t query[4] = { 0 };
     put(query, sizeof query);
     CHECK(grants(1, GNTTABOP_query_size, 64, 1, false) == 0 && *(int16_t *)(memory + 76) == GNTST_permission_denied);
     CHECK(grants(0, GNTTABOP_query_size, 64, 1, true) == 0 && *(uint32_t *)(memory + 72) == 4);
@@ -148,7 +148,7 @@ static void test_grants(void)
     CHECK(grants(0, GNTTABOP_transfer, 64, 1, false) == -EOPNOTSUPP && grants(0, 3, 64, 1, false) == -ENOSYS);
     CHECK(grants(0, GNTTABOP_copy, 64, 1ull << 31, false) == -EINVAL &&
           grants(0, GNTTABOP_cache_flush, 64, 0, false) == 0);
-    struct gnttab_unmap_and_replace r = {.new_addr = 4096};
+    struct gnttab_unmap_and_replace r = { .new_addr = 4096 };
     put(&r, sizeof r);
     CHECK(grants(1, GNTTABOP_unmap_and_replace, 64, 1, false) == 0 && *(int16_t *)(memory + 84) == GNTST_general_error);
     CHECK(grants(1, GNTTABOP_map_grant_ref, 1000, 1, false) == -EFAULT && doms[0].refs == 0 && doms[1].refs == 0);

@@ -2,8 +2,8 @@
 /* sources: exit/emulate.c exit/insn.c */
 /*
  * The executor against the processor the test runs on: random instructions with random registers, once natively in a
- * trampoline and once emulated on a copy of the memory; registers, flags and memory must agree. Then what a processor cannot
- * show: waiting devices, changed maps, faults in the middle, segments, ports.
+ * trampoline and once emulated on a copy of the memory; registers, flags and memory must agree. Then what a processor
+ * cannot show: waiting devices, changed maps, faults in the middle, segments, ports.
  */
 #include "fake_metal.h"
 
@@ -52,9 +52,7 @@ mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
 {
     return g.n << PAGE_SHIFT == ram_at ? mfn(((uintptr_t)ram_at - hv_direct_map) >> PAGE_SHIFT) : INVALID_MFN;
 }
-void frame_put(mfn_t m)
-{
-}
+void frame_put(mfn_t m) {}
 
 static int mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
@@ -85,25 +83,20 @@ static int port(struct vcpu *v, uint16_t at, unsigned size, bool in, uint32_t *v
 }
 static const struct insn_io io = { .mmio = mmio, .port = port };
 
-static void get_paging(const struct vcpu *v, struct vcpu_paging *p)
-{
-    *p = paging;
-}
-static void get_state(const struct vcpu *v, struct vcpu_state *s)
-{
-    *s = state;
-}
+static void get_paging(const struct vcpu *v, struct vcpu_paging *p) { *p = paging; }
+static void get_state(const struct vcpu *v, struct vcpu_state *s) { *s = state; }
 static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t error, uint64_t cr2)
 {
     injected = vector;
     injected_code = error;
     injected_cr2 = cr2;
 }
-static void end_shadow(struct vcpu *v)
-{
-}
+static void end_shadow(struct vcpu *v) {}
 static const struct hv_ops ops = {
-    .paging = get_paging, .state_get = get_state, .inject = inject, .end_shadow = end_shadow,
+    .paging = get_paging,
+    .state_get = get_state,
+    .inject = inject,
+    .end_shadow = end_shadow,
 };
 const struct hv_ops *hv = &ops;
 
@@ -113,10 +106,12 @@ const struct hv_ops *hv = &ops;
 __asm__(".pushsection .data\n"
         "trampoline: push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
         "mov %rsp, -8(%rdi); mov %rdi, %rsp\n"
-        "popfq; pop %rax; pop %rcx; pop %rdx; pop %rbx; pop %rbp; pop %rsi; pop %rdi; pop %r8; pop %r9; pop %r10; pop %r11\n"
+        "popfq; pop %rax; pop %rcx; pop %rdx; pop %rbx; pop %rbp; pop %rsi; pop %rdi; pop %r8; pop %r9; pop %r10; pop "
+        "%r11\n"
         "pop %r12; pop %r13; pop %r14; pop %r15\n"
         "trampoline_slot: .fill 15, 1, 0x90\n"
-        "push %r15; push %r14; push %r13; push %r12; push %r11; push %r10; push %r9; push %r8; push %rdi; push %rsi; push %rbp\n"
+        "push %r15; push %r14; push %r13; push %r12; push %r11; push %r10; push %r9; push %r8; push %rdi; push %rsi; "
+        "push %rbp\n"
         "push %rbx; push %rdx; push %rcx; push %rax; pushfq\n"
         "mov -8(%rsp), %rsp; cld; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx; ret\n"
         "trampoline_end: .popsection");
@@ -145,8 +140,20 @@ static void run_native(struct regs *regs, unsigned length)
 
 static uint64_t random64(void)
 {
-    static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff,
-                                      0x7fffffffffffffff, 0x8000000000000000, ~0ull };
+    static const uint64_t edges[] = { 0,
+                                      1,
+                                      0x7f,
+                                      0x80,
+                                      0xff,
+                                      0x7fff,
+                                      0x8000,
+                                      0xffff,
+                                      0x7fffffff,
+                                      0x80000000,
+                                      0xffffffff,
+                                      0x7fffffffffffffff,
+                                      0x8000000000000000,
+                                      ~0ull };
     uint64_t x = (uint64_t)random() << 42 ^ (uint64_t)random() << 21 ^ random();
     return random() & 1 ? edges[x % ARRAY_SIZE(edges)] : x;
 }
@@ -168,8 +175,8 @@ static bool random_insn(struct insn *i)
     n++;
     code[n] = (code[n] & 0x38) | 0x46; /* should it be ModRM */
     code[n + 1] &= 0x3f;
-    if (insn_decode(code, 15, INSN_64, i) || i->op < OP_ADD || i->op > OP_SCAS ||
-        i->address_size != 8 || i->segment != SEG_DS)
+    if (insn_decode(code, 15, INSN_64, i) || i->op < OP_ADD || i->op > OP_SCAS || i->address_size != 8 ||
+        i->segment != SEG_DS)
         return false;
     if (i->form == FORM_STRING)
         return true;
@@ -234,7 +241,8 @@ static void test_against_processor(void)
         for (unsigned k = 0; k < 16; k++)
             same = same && (want.r[k] == vcpu.regs.r[k] || k == RSP);
         if (!same) {
-            fprintf(stderr, "op %u form %u size %u result %d flags %lx -> %lx, want %lx; rax %lx -> %lx, want %lx; bytes", i.op,
+            fprintf(stderr,
+                    "op %u form %u size %u result %d flags %lx -> %lx, want %lx; rax %lx -> %lx, want %lx; bytes", i.op,
                     i.form, i.size, result, start.rflags, vcpu.regs.rflags, want.rflags, start.r[RAX], vcpu.regs.r[RAX],
                     want.r[RAX]);
             for (unsigned k = 0; k < i.length; k++)
@@ -332,7 +340,8 @@ static void test_segments(void)
     state.seg[SEG_FS].base = (uintptr_t)page + 100;
     r->r[RAX] = 0xabcd;
     CHECK(emulate("\x64\x89\x04\x25\x08\x00\x00\x00", 8) == INSN_DONE && !memcmp(page + 108, "\xcd\xab", 2));
-    void *low = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *low = mmap((void *)0x10000000, 8192, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     CHECK(low == (void *)0x10000000);
     paging.code64 = paging.long_mode = false;
     state.seg[SEG_CS].attributes = BIT(10);
@@ -363,7 +372,8 @@ static void test_ports(void)
 {
     struct regs *r = &vcpu.regs;
     memset(r, 0, sizeof *r);
-    struct vm_exit x = { .kind = EXIT_PIO, .pio = { .port = 0x1f0, .size = 2, .in = true, .string = true, .rep = true } };
+    struct vm_exit x = { .kind = EXIT_PIO,
+                         .pio = { .port = 0x1f0, .size = 2, .in = true, .string = true, .rep = true } };
     memset(code, 0x90, sizeof code);
     memcpy(code, "\xf3\x66\x6d", 3);
     r->r[RDX] = 0x1f0;

@@ -108,7 +108,7 @@ static void connect(uint32_t *a, uint32_t *b)
 
 static uint32_t status_of(struct domain *d, uint32_t port)
 {
-    struct evtchn_status s = {0};
+    struct evtchn_status s = { 0 };
     return evtchn_get_status(d, port, &s) ? ~0u : s.status;
 }
 
@@ -130,7 +130,7 @@ static void test_bindings(void)
     clear_2l(b, q);
     CHECK(evtchn_send(a, p) == 0 && pending_2l(b, q) && !pending_2l(a, p));
     CHECK(evtchn_send(b, q) == 0 && pending_2l(a, p));
-    struct evtchn_status s = {0};
+    struct evtchn_status s = { 0 };
     CHECK(evtchn_get_status(a, p, &s) == 0 && s.status == EVTCHNSTAT_interdomain && s.u.interdomain.dom == 2 &&
           s.u.interdomain.port == q);
     CHECK(evtchn_close(b, q) == 0 && !pending_2l(b, q) && status_of(a, p) == EVTCHNSTAT_unbound);
@@ -421,7 +421,7 @@ static void test_fifo_hostile(void)
     fifo_on(0, 1);
     for (unsigned i = 0; i < 7; i++)
         connect(&p, &q);
-    run((void *(*[])(void *)){send_all, send_all, scribble, rebind}, 4, 2);
+    run((void *(*[])(void *)){ send_all, send_all, scribble, rebind }, 4, 2);
     domains_free();
 }
 
@@ -446,7 +446,7 @@ static void *send_count(void *data)
 
 static void *consume(void *data)
 {
-    uint32_t head[16] = {0}, idle = 0;
+    uint32_t head[16] = { 0 }, idle = 0;
     while (idle < 3) {
         bool last = !senders_left, any = false;
         sched_yield();
@@ -485,7 +485,7 @@ static void test_fifo_lossless(void)
     for (unsigned i = 0; i < CHANNELS; i++)
         connect(&p, &q);
     senders_left = 2;
-    run((void *(*[])(void *)){send_count, send_count, consume, reprioritise}, 4, 3);
+    run((void *(*[])(void *)){ send_count, send_count, consume, reprioritise }, 4, 3);
     for (unsigned i = 1; i <= CHANNELS; i++)
         CHECK(!(*word(0, i) >> EVTCHN_FIFO_PENDING) && asked[i] == 2 * SENDS / CHANNELS && seen[i] == asked[i]);
     domains_free();
@@ -511,21 +511,11 @@ static void *bind_close(void *data)
     uint32_t p;
     for (unsigned i = 0; !stop; i++) {
         switch (i % 5) {
-        case 0:
-            (void)!evtchn_alloc_unbound(d, other->id, &p);
-            break;
-        case 1:
-            (void)!evtchn_bind_interdomain(d, other, i / 5 % 12, &p);
-            break;
-        case 2:
-            (void)!evtchn_close(d, i / 5 % 12);
-            break;
-        case 3:
-            (void)!evtchn_bind_virq(d, VIRQ_CONSOLE, 0, &p);
-            break;
-        case 4:
-            (void)!(i % 50 ? evtchn_bind_vcpu(d, i / 5 % 12, i % VCPUS) : evtchn_reset(d));
-            break;
+        case 0: (void)!evtchn_alloc_unbound(d, other->id, &p); break;
+        case 1: (void)!evtchn_bind_interdomain(d, other, i / 5 % 12, &p); break;
+        case 2: (void)!evtchn_close(d, i / 5 % 12); break;
+        case 3: (void)!evtchn_bind_virq(d, VIRQ_CONSOLE, 0, &p); break;
+        case 4: (void)!(i % 50 ? evtchn_bind_vcpu(d, i / 5 % 12, i % VCPUS) : evtchn_reset(d)); break;
         }
         if (i % 16 == 0)
             sched_yield();
@@ -541,7 +531,7 @@ static void *bind_close(void *data)
 static void test_races(void)
 {
     domains_make();
-    run((void *(*[])(void *)){send_any, send_any, bind_close, bind_close}, 4, 2);
+    run((void *(*[])(void *)){ send_any, send_any, bind_close, bind_close }, 4, 2);
     domains_free();
 }
 

@@ -41,7 +41,7 @@ static struct slot *slot_of(const struct p2m *p, gfn_t g) { return g.n < GFNS ? 
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g)
 {
     struct slot *s = slot_of(p, g);
-    return s && s->type ? (struct p2m_entry){s->m, s->type, 0} : (struct p2m_entry){INVALID_MFN, P2M_NONE, 0};
+    return s && s->type ? (struct p2m_entry){ s->m, s->type, 0 } : (struct p2m_entry){ INVALID_MFN, P2M_NONE, 0 };
 }
 
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
@@ -60,7 +60,7 @@ static void slot_set(struct p2m *p, struct slot *s, mfn_t m, enum p2m_type type)
 {
     spin_lock(&p->lock);
     struct slot was = *s;
-    *s = (struct slot){m, type};
+    *s = (struct slot){ m, type };
     spin_unlock(&p->lock);
     if (was.type)
         frame_put(was.m);
@@ -96,7 +96,7 @@ static void domains_make(unsigned maptrack)
         spin_init(&d->p2m.lock, LOCK_P2M);
         CHECK(grant_init(d, 4, maptrack) == 0);
         for (unsigned k = 0; k < RAM_GFNS; k++) {
-            map[i][k] = (struct slot){frame_alloc(0, d->id, 0), P2M_RAM};
+            map[i][k] = (struct slot){ frame_alloc(0, d->id, 0), P2M_RAM };
             memset(mfn_ptr(map[i][k].m), i * 64 + k, PAGE_SIZE);
         }
     }
@@ -130,12 +130,12 @@ static struct grant_entry_v1 *entry(unsigned d, uint32_t ref)
 
 static void give(unsigned d, uint32_t ref, domid_t to, uint32_t frame, uint16_t flags)
 {
-    *entry(d, ref) = (struct grant_entry_v1){.flags = flags | GTF_permit_access, .domid = to, .frame = frame};
+    *entry(d, ref) = (struct grant_entry_v1){ .flags = flags | GTF_permit_access, .domid = to, .frame = frame };
 }
 
 static int16_t map_ref(unsigned d, domid_t from, uint32_t ref, uint64_t at, uint32_t flags, uint32_t *handle)
 {
-    struct gnttab_map_grant_ref op = {.host_addr = at << 12, .flags = flags, .ref = ref, .dom = from, .handle = ~0u};
+    struct gnttab_map_grant_ref op = { .host_addr = at << 12, .flags = flags, .ref = ref, .dom = from, .handle = ~0u };
     grant_map(&doms[d], &op);
     *handle = op.handle;
     return op.status;
@@ -143,7 +143,7 @@ static int16_t map_ref(unsigned d, domid_t from, uint32_t ref, uint64_t at, uint
 
 static int16_t unmap(unsigned d, uint32_t handle, uint64_t at)
 {
-    struct gnttab_unmap_grant_ref op = {.host_addr = at << 12, .handle = handle};
+    struct gnttab_unmap_grant_ref op = { .host_addr = at << 12, .handle = handle };
     grant_unmap(&doms[d], &op);
     return op.status;
 }
@@ -214,10 +214,12 @@ static void test_map(void)
           frame_refs(map[0][9].m) == 1);
 
     /* Devices: the same address. */
-    struct gnttab_map_grant_ref op = {.host_addr = 100 << 12 | 5, .flags = RW | GNTMAP_device_map, .ref = 6, .dom = 1};
+    struct gnttab_map_grant_ref op = {
+        .host_addr = 100 << 12 | 5, .flags = RW | GNTMAP_device_map, .ref = 6, .dom = 1
+    };
     grant_map(&doms[1], &op);
     CHECK(op.status == GNTST_okay && op.dev_bus_addr == 100 << 12);
-    struct gnttab_unmap_grant_ref u = {.host_addr = 100 << 12, .dev_bus_addr = 101 << 12, .handle = op.handle};
+    struct gnttab_unmap_grant_ref u = { .host_addr = 100 << 12, .dev_bus_addr = 101 << 12, .handle = op.handle };
     grant_unmap(&doms[1], &u);
     CHECK(u.status == GNTST_bad_dev_addr);
     u.dev_bus_addr = 100 << 12;
@@ -257,17 +259,17 @@ static void test_table(void)
 
 static struct gnttab_copy_ptr by_ref(domid_t id, uint32_t ref, uint16_t offset)
 {
-    return (struct gnttab_copy_ptr){.u.ref = ref, .domid = id, .offset = offset};
+    return (struct gnttab_copy_ptr){ .u.ref = ref, .domid = id, .offset = offset };
 }
 
 static struct gnttab_copy_ptr by_gfn(domid_t id, uint64_t g, uint16_t offset)
 {
-    return (struct gnttab_copy_ptr){.u.gmfn = g, .domid = id, .offset = offset};
+    return (struct gnttab_copy_ptr){ .u.gmfn = g, .domid = id, .offset = offset };
 }
 
 static int16_t copy(unsigned d, struct gnttab_copy_ptr from, struct gnttab_copy_ptr to, uint16_t len, uint16_t flags)
 {
-    struct gnttab_copy op = {.source = from, .dest = to, .len = len, .flags = flags};
+    struct gnttab_copy op = { .source = from, .dest = to, .len = len, .flags = flags };
     grant_copy(&doms[d], &op);
     return op.status;
 }

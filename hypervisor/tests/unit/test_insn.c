@@ -17,17 +17,40 @@
 #include <unistd.h>
 
 static const char *const memory64[] = {
-    "[rax]", "[rbp]", "[rsp]", "[r12]", "[r13]", "[rax+0x12]", "[rbp-0x80]", "[rsp+0x1234]", "[rcx+rdx*4+0x12345678]",
-    "[rip+0x1234]", "[rip-0x80000000]", "ds:[0x1234]", "[r13+r14*8-5]", "fs:[rbx]", "gs:[r8+0x10]", "[eax+ecx*2]",
-    "[r9*2+0x10]", "[rsi+r12]", "[r15+rsi*2+0x7f]", "[ebp]", "[r13d+0x80]", "gs:[0x28]", "[rbp+rbp]", "[r12+rbp*8]",
+    "[rax]",
+    "[rbp]",
+    "[rsp]",
+    "[r12]",
+    "[r13]",
+    "[rax+0x12]",
+    "[rbp-0x80]",
+    "[rsp+0x1234]",
+    "[rcx+rdx*4+0x12345678]",
+    "[rip+0x1234]",
+    "[rip-0x80000000]",
+    "ds:[0x1234]",
+    "[r13+r14*8-5]",
+    "fs:[rbx]",
+    "gs:[r8+0x10]",
+    "[eax+ecx*2]",
+    "[r9*2+0x10]",
+    "[rsi+r12]",
+    "[r15+rsi*2+0x7f]",
+    "[ebp]",
+    "[r13d+0x80]",
+    "gs:[0x28]",
+    "[rbp+rbp]",
+    "[r12+rbp*8]",
 };
 static const char *const memory32[] = {
-    "[eax]", "[ebp]", "[esp]", "[eax+0x12]", "[esp+0x1234]", "[ecx+edx*4+0x12345678]", "ds:[0x12345678]", "[bx+si]",
-    "[bp+di+5]", "es:[edi]", "ss:[eax]", "cs:[ebx-1]", "fs:[ebp]", "[di]", "[bp]", "[bx+0x1234]", "[esi*8+0x10]", "gs:[0x28]",
+    "[eax]",           "[ebp]",   "[esp]",     "[eax+0x12]",  "[esp+0x1234]", "[ecx+edx*4+0x12345678]",
+    "ds:[0x12345678]", "[bx+si]", "[bp+di+5]", "es:[edi]",    "ss:[eax]",     "cs:[ebx-1]",
+    "fs:[ebp]",        "[di]",    "[bp]",      "[bx+0x1234]", "[esi*8+0x10]", "gs:[0x28]",
 };
 static const char *const memory16[] = {
-    "[bx+si]", "[bx+di]", "[bp+si]", "[bp+di]", "[si]", "[di]", "[bp]", "[bx]", "[bx+si+5]", "[bp+0x1234]", "ds:[0x1234]",
-    "es:[di]", "cs:[bx]", "[eax]", "[esp+4]", "[ecx+edx*4+0x12345678]", "fs:[si]",
+    "[bx+si]",   "[bx+di]",     "[bp+si]",     "[bp+di]", "[si]",    "[di]",  "[bp]",    "[bx]",
+    "[bx+si+5]", "[bp+0x1234]", "ds:[0x1234]", "es:[di]", "cs:[bx]", "[eax]", "[esp+4]", "[ecx+edx*4+0x12345678]",
+    "fs:[si]",
 };
 static const char *const alu[] = { "add", "or", "adc", "sbb", "and", "sub", "xor", "cmp" };
 static const char *const bits[] = { "bt", "bts", "btr", "btc" };
@@ -35,25 +58,108 @@ static const char *const unary[] = { "not", "neg", "inc", "dec" };
 static const char *const swaps[] = { "xchg", "xadd", "cmpxchg" };
 static const char *const pointer[] = { "byte ptr", "word ptr", "dword ptr", "qword ptr" };
 static const char *const regs[4][5] = {
-    { "al", "bh", "cl", "r9b", "sil" }, { "ax", "bx", "di", "r10w", "bp" },
-    { "eax", "edx", "esp", "r11d", "ebp" }, { "rax", "rcx", "r15", "r8", "rsp" },
+    { "al", "bh", "cl", "r9b", "sil" },
+    { "ax", "bx", "di", "r10w", "bp" },
+    { "eax", "edx", "esp", "r11d", "ebp" },
+    { "rax", "rcx", "r15", "r8", "rsp" },
 };
 static const char *const plain[] = {
-    "cpuid", "rdmsr", "wrmsr", "hlt", "vmmcall", "vmcall", "in al,dx", "in ax,dx", "in eax,dx", "in al,0x10", "in eax,0x80",
-    "out dx,al", "out dx,ax", "out dx,eax", "out 0x80,al", "out 0x80,eax", "invd", "wbinvd", "rdtsc", "rdtscp", "rdpmc",
-    "xsetbv", "monitor", "mwait", "pause", "clts", "lmsw ax", "smsw ax", "insb", "insw", "insd", "outsb", "outsw", "outsd",
-    "rep insb", "rep outsw", "rep insd", "movsb", "movsw", "movsd", "rep movsb", "rep movsw", "rep movsd", "stosb", "stosw",
-    "rep stosd", "lodsb", "lodsw", "lodsd", "repe cmpsb", "repne cmpsw", "cmpsd", "repne scasb", "repe scasw", "scasd",
-    "rex.w pause", ".byte 0x67\ncpuid", ".byte 0x66, 0x67, 0x2e\ncpuid", ".byte 0xf3\nwbinvd", "vmrun", "vmload", "vmsave",
-    "stgi", "clgi", "skinit", "invlpga", ".byte 0x67, 0xf3, 0xa4", ".byte 0x65, 0xa5",
+    "cpuid",
+    "rdmsr",
+    "wrmsr",
+    "hlt",
+    "vmmcall",
+    "vmcall",
+    "in al,dx",
+    "in ax,dx",
+    "in eax,dx",
+    "in al,0x10",
+    "in eax,0x80",
+    "out dx,al",
+    "out dx,ax",
+    "out dx,eax",
+    "out 0x80,al",
+    "out 0x80,eax",
+    "invd",
+    "wbinvd",
+    "rdtsc",
+    "rdtscp",
+    "rdpmc",
+    "xsetbv",
+    "monitor",
+    "mwait",
+    "pause",
+    "clts",
+    "lmsw ax",
+    "smsw ax",
+    "insb",
+    "insw",
+    "insd",
+    "outsb",
+    "outsw",
+    "outsd",
+    "rep insb",
+    "rep outsw",
+    "rep insd",
+    "movsb",
+    "movsw",
+    "movsd",
+    "rep movsb",
+    "rep movsw",
+    "rep movsd",
+    "stosb",
+    "stosw",
+    "rep stosd",
+    "lodsb",
+    "lodsw",
+    "lodsd",
+    "repe cmpsb",
+    "repne cmpsw",
+    "cmpsd",
+    "repne scasb",
+    "repe scasw",
+    "scasd",
+    "rex.w pause",
+    ".byte 0x67\ncpuid",
+    ".byte 0x66, 0x67, 0x2e\ncpuid",
+    ".byte 0xf3\nwbinvd",
+    "vmrun",
+    "vmload",
+    "vmsave",
+    "stgi",
+    "clgi",
+    "skinit",
+    "invlpga",
+    ".byte 0x67, 0xf3, 0xa4",
+    ".byte 0x65, 0xa5",
 };
 static const char *const plain64[] = {
-    "mov cr0,rax", "mov cr3,r15", "mov cr4,rbx", "mov cr8,rax", "mov rax,cr0", "mov rdx,cr8", "mov dr7,rax", "mov r9,dr6",
-    "movsq", "rep movsq", "stosq", "rep stosq", "lodsq", "cmpsq", "repe scasq", "lmsw r9w", "movabs al,[0x123456789abcdef0]",
-    "movabs [0x123456789abcdef0],rax", "movabs eax,[0x123456789abcdef0]", ".byte 0x67, 0xa1, 1, 2, 3, 4",
-    ".byte 0x41\ncpuid", ".byte 0x48\nrdmsr", ".byte 0x67, 0x48, 0xab",
+    "mov cr0,rax",
+    "mov cr3,r15",
+    "mov cr4,rbx",
+    "mov cr8,rax",
+    "mov rax,cr0",
+    "mov rdx,cr8",
+    "mov dr7,rax",
+    "mov r9,dr6",
+    "movsq",
+    "rep movsq",
+    "stosq",
+    "rep stosq",
+    "lodsq",
+    "cmpsq",
+    "repe scasq",
+    "lmsw r9w",
+    "movabs al,[0x123456789abcdef0]",
+    "movabs [0x123456789abcdef0],rax",
+    "movabs eax,[0x123456789abcdef0]",
+    ".byte 0x67, 0xa1, 1, 2, 3, 4",
+    ".byte 0x41\ncpuid",
+    ".byte 0x48\nrdmsr",
+    ".byte 0x67, 0x48, 0xab",
 };
-static const char *const plain32[] = { "mov cr0,eax", "mov eax,cr4", "mov dr7,ecx", "mov al,ds:[0x1234]", "mov ds:[0x1234],eax" };
+static const char *const plain32[] = { "mov cr0,eax", "mov eax,cr4", "mov dr7,ecx", "mov al,ds:[0x1234]",
+                                       "mov ds:[0x1234],eax" };
 
 #define EACH(i, list) for (unsigned i = 0; i < ARRAY_SIZE(list); i++)
 
@@ -64,7 +170,8 @@ static void write_memory_forms(FILE *f, enum insn_mode mode, const char *m)
         const char *p = pointer[s];
         for (unsigned n = 0; n < nregs; n++) {
             const char *r = regs[s][n];
-            if ((mode != INSN_64 && (s == 0 ? n >= 3 : 0)) || (!strcmp(r, "bh") && strpbrk(m, "8912345") && mode == INSN_64))
+            if ((mode != INSN_64 && (s == 0 ? n >= 3 : 0)) ||
+                (!strcmp(r, "bh") && strpbrk(m, "8912345") && mode == INSN_64))
                 continue; /* AH.. do not go with REX; some addresses need one */
             EACH(i, alu)
             {
@@ -99,18 +206,22 @@ static const struct {
     const char *name;
     enum insn_op op;
 } names[] = {
-    { "add", OP_ADD }, { "or", OP_OR }, { "adc", OP_ADC }, { "sbb", OP_SBB }, { "and", OP_AND }, { "sub", OP_SUB },
-    { "xor", OP_XOR }, { "cmp", OP_CMP }, { "bt", OP_BT }, { "bts", OP_BTS }, { "btr", OP_BTR }, { "btc", OP_BTC },
-    { "mov", OP_MOV }, { "movabs", OP_MOV }, { "movnti", OP_MOV }, { "movzx", OP_MOVZX }, { "movsx", OP_MOVSX },
-    { "movsxd", OP_MOVSX }, { "test", OP_TEST }, { "not", OP_NOT }, { "neg", OP_NEG }, { "inc", OP_INC },
-    { "dec", OP_DEC }, { "xchg", OP_XCHG }, { "xadd", OP_XADD }, { "cmpxchg", OP_CMPXCHG }, { "movs", OP_MOVS },
-    { "cmps", OP_CMPS }, { "stos", OP_STOS }, { "lods", OP_LODS }, { "scas", OP_SCAS }, { "ins", OP_INS },
-    { "outs", OP_OUTS }, { "in", OP_IN }, { "out", OP_OUT }, { "cpuid", OP_CPUID }, { "rdmsr", OP_RDMSR },
-    { "wrmsr", OP_WRMSR }, { "hlt", OP_HLT }, { "vmcall", OP_VMCALL }, { "vmmcall", OP_VMCALL }, { "invd", OP_INVD },
-    { "wbinvd", OP_INVD }, { "wbnoinvd", OP_INVD }, { "rdtsc", OP_RDTSC }, { "rdtscp", OP_RDTSCP }, { "rdpmc", OP_RDPMC },
-    { "xsetbv", OP_XSETBV }, { "monitor", OP_MONITOR }, { "mwait", OP_MWAIT }, { "pause", OP_PAUSE }, { "clts", OP_CLTS },
-    { "smsw", OP_SMSW }, { "lmsw", OP_LMSW }, { "invlpg", OP_INVLPG }, { "vmrun", OP_SVM }, { "vmload", OP_SVM },
-    { "vmsave", OP_SVM }, { "stgi", OP_SVM }, { "clgi", OP_SVM }, { "skinit", OP_SVM }, { "invlpga", OP_SVM },
+    { "add", OP_ADD },         { "or", OP_OR },           { "adc", OP_ADC },       { "sbb", OP_SBB },
+    { "and", OP_AND },         { "sub", OP_SUB },         { "xor", OP_XOR },       { "cmp", OP_CMP },
+    { "bt", OP_BT },           { "bts", OP_BTS },         { "btr", OP_BTR },       { "btc", OP_BTC },
+    { "mov", OP_MOV },         { "movabs", OP_MOV },      { "movnti", OP_MOV },    { "movzx", OP_MOVZX },
+    { "movsx", OP_MOVSX },     { "movsxd", OP_MOVSX },    { "test", OP_TEST },     { "not", OP_NOT },
+    { "neg", OP_NEG },         { "inc", OP_INC },         { "dec", OP_DEC },       { "xchg", OP_XCHG },
+    { "xadd", OP_XADD },       { "cmpxchg", OP_CMPXCHG }, { "movs", OP_MOVS },     { "cmps", OP_CMPS },
+    { "stos", OP_STOS },       { "lods", OP_LODS },       { "scas", OP_SCAS },     { "ins", OP_INS },
+    { "outs", OP_OUTS },       { "in", OP_IN },           { "out", OP_OUT },       { "cpuid", OP_CPUID },
+    { "rdmsr", OP_RDMSR },     { "wrmsr", OP_WRMSR },     { "hlt", OP_HLT },       { "vmcall", OP_VMCALL },
+    { "vmmcall", OP_VMCALL },  { "invd", OP_INVD },       { "wbinvd", OP_INVD },   { "wbnoinvd", OP_INVD },
+    { "rdtsc", OP_RDTSC },     { "rdtscp", OP_RDTSCP },   { "rdpmc", OP_RDPMC },   { "xsetbv", OP_XSETBV },
+    { "monitor", OP_MONITOR }, { "mwait", OP_MWAIT },     { "pause", OP_PAUSE },   { "clts", OP_CLTS },
+    { "smsw", OP_SMSW },       { "lmsw", OP_LMSW },       { "invlpg", OP_INVLPG }, { "vmrun", OP_SVM },
+    { "vmload", OP_SVM },      { "vmsave", OP_SVM },      { "stgi", OP_SVM },      { "clgi", OP_SVM },
+    { "skinit", OP_SVM },      { "invlpga", OP_SVM },
 };
 
 /* The name in objdump's text, behind prefixes. */
@@ -122,7 +233,8 @@ static bool named(const char *text, const struct insn *i)
         EACH(n, names)
         if (!strcmp(names[n].name, word)) {
             bool special = i->op == OP_MOV_CR || i->op == OP_MOV_DR;
-            return i->op == names[n].op || (special && names[n].op == OP_MOV && (strstr(text, "cr") || strstr(text, "dr")));
+            return i->op == names[n].op ||
+                   (special && names[n].op == OP_MOV && (strstr(text, "cr") || strstr(text, "dr")));
         }
         text += used;
     }
@@ -198,9 +310,20 @@ static void test_refused(void)
         const char *bytes;
         unsigned n;
     } bad[] = {
-        { "\xf0\x8b\x00", 3 }, { "\xf0\x39\x00", 3 }, { "\xf0\x01\xc0", 3 }, { "\x90", 1 },     { "\x82\x00\x00", 3 },
-        { "\x0f\x0b", 2 },     { "\xff\x30", 2 },     { "\xf6\x20", 2 },     { "\xc6\x08\x00", 3 }, { "\x0f\xc3\xc0", 3 },
-        { "\x66\x0f\xc3\x00", 4 }, { "\x0f\xba\x00\x00", 4 }, { "\xf0\x0f\xa2", 3 }, { "\x0f\x01\xf8", 3 },
+        { "\xf0\x8b\x00", 3 },
+        { "\xf0\x39\x00", 3 },
+        { "\xf0\x01\xc0", 3 },
+        { "\x90", 1 },
+        { "\x82\x00\x00", 3 },
+        { "\x0f\x0b", 2 },
+        { "\xff\x30", 2 },
+        { "\xf6\x20", 2 },
+        { "\xc6\x08\x00", 3 },
+        { "\x0f\xc3\xc0", 3 },
+        { "\x66\x0f\xc3\x00", 4 },
+        { "\x0f\xba\x00\x00", 4 },
+        { "\xf0\x0f\xa2", 3 },
+        { "\x0f\x01\xf8", 3 },
         { "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2", 17 },
         { "\x48\xc7\x84\x25\x00\x00\x00\x00\x00\x00\x00\x00", 11 },
     };
@@ -234,28 +357,20 @@ unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, 
     return code_length;
 }
 
-static void get_paging(const struct vcpu *v, struct vcpu_paging *p)
-{
-    *p = paging;
-}
-static void get_state(const struct vcpu *v, struct vcpu_state *s)
-{
-    *s = state;
-}
-static void put_state(struct vcpu *v, const struct vcpu_state *s)
-{
-    state = *s;
-}
+static void get_paging(const struct vcpu *v, struct vcpu_paging *p) { *p = paging; }
+static void get_state(const struct vcpu *v, struct vcpu_state *s) { *s = state; }
+static void put_state(struct vcpu *v, const struct vcpu_state *s) { state = *s; }
 static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t error, uint64_t cr2)
 {
     injected = vector;
 }
-static void end_shadow(struct vcpu *v)
-{
-    shadow_ends++;
-}
+static void end_shadow(struct vcpu *v) { shadow_ends++; }
 static const struct hv_ops ops = {
-    .paging = get_paging, .state_get = get_state, .state_put = put_state, .inject = inject, .end_shadow = end_shadow,
+    .paging = get_paging,
+    .state_get = get_state,
+    .state_put = put_state,
+    .inject = inject,
+    .end_shadow = end_shadow,
 };
 const struct hv_ops *hv = &ops;
 
@@ -292,7 +407,8 @@ static void test_exits(void)
     length(EXIT_CPUID, "\x0f\xa2", 2);
     vcpu.regs.rflags = 0x10100;
     insn_skip(&vcpu, &x);
-    CHECK(vcpu.regs.rip == 0x1002 && shadow_ends == 1 && injected == 1 && state.dr6 & BIT(14) && vcpu.regs.rflags == 0x100);
+    CHECK(vcpu.regs.rip == 0x1002 && shadow_ends == 1 && injected == 1 && state.dr6 & BIT(14) &&
+          vcpu.regs.rflags == 0x100);
     code_length = 0; /* unreadable: the guest gets the fault, nothing moves */
     insn_skip(&vcpu, &x);
     CHECK(vcpu.regs.rip == 0x1002 && injected == 14);

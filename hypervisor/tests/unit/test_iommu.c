@@ -47,10 +47,7 @@ void *pages_alloc(unsigned order)
     return pages;
 }
 
-void *page_alloc(void)
-{
-    return pages_alloc(0);
-}
+void *page_alloc(void) { return pages_alloc(0); }
 void page_free(void *page)
 {
     pthread_mutex_lock(&pages_lock);
@@ -60,14 +57,8 @@ void page_free(void *page)
     pthread_mutex_unlock(&pages_lock);
 }
 
-gfn_t frame_gfn(mfn_t m)
-{
-    return gfn(links[m.n]);
-}
-void frame_set_gfn(mfn_t m, gfn_t g)
-{
-    links[m.n] = g.n;
-}
+gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
+void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
 /* --- the unit --------------------------------------------------------------------------------------------------- */
 static uint8_t regs[0x4000] __attribute__((aligned(4096)));
@@ -261,7 +252,7 @@ static void make_dmar(void)
     R64(0x10) = 1 | 2 | 8 | 16;
 }
 
-static struct domain dom0 = {.control = true}, dom1 = {.id = 1};
+static struct domain dom0 = { .control = true }, dom1 = { .id = 1 };
 
 static void test_boot(void)
 {
@@ -365,7 +356,7 @@ static void test_interrupts(void)
     }
     for (unsigned i = 3; !amd && i < 4090; i++)
         irt[2 * i] = 0;
-    m = (struct msi_message){0xfee03000, 0x41};
+    m = (struct msi_message){ 0xfee03000, 0x41 };
     CHECK(iommu_ioapic_rte(&m, false, false, false) == (3ull << 56 | 0x41));
 }
 

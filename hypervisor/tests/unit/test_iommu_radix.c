@@ -32,14 +32,8 @@ void page_free(void *page)
     in_use--;
 }
 
-gfn_t frame_gfn(mfn_t m)
-{
-    return gfn(links[m.n]);
-}
-void frame_set_gfn(mfn_t m, gfn_t g)
-{
-    links[m.n] = g.n;
-}
+gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
+void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
 /* What a unit would find: the entry, its level in *level; 0: nothing. */
 static uint64_t walk(const struct io_tree *t, uint64_t dfn, unsigned *level)
@@ -183,9 +177,9 @@ static void test_bits(void)
 int main(void)
 {
     static const struct io_format formats[] = {
-        {.codec = &amdvi_codec, .levels = 4, .max_leaf = 3, .snooped = true},
-        {.codec = &vtd_codec, .levels = 4, .max_leaf = 3, .snooped = true},
-        {.codec = &vtd_codec, .levels = 3, .max_leaf = 2, .snooped = false},
+        { .codec = &amdvi_codec, .levels = 4, .max_leaf = 3, .snooped = true },
+        { .codec = &vtd_codec, .levels = 4, .max_leaf = 3, .snooped = true },
+        { .codec = &vtd_codec, .levels = 3, .max_leaf = 2, .snooped = false },
     };
     fake_metal_init(16);
     test_bits();
@@ -196,7 +190,7 @@ int main(void)
             test_random(&formats[i], seed);
     }
     /* Only small pages: 1 MiB across a 2 MiB line. */
-    struct io_format small = {.codec = &vtd_codec, .levels = 3, .max_leaf = 1, .snooped = true};
+    struct io_format small = { .codec = &vtd_codec, .levels = 3, .max_leaf = 1, .snooped = true };
     test_random(&small, 9);
     return 0;
 }

@@ -24,7 +24,7 @@ static void put(const void *bytes, size_t n)
     used += n;
 }
 
-#define PUT(...) put((uint8_t[]){__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__}))
+#define PUT(...) put((uint8_t[]){ __VA_ARGS__ }, sizeof((uint8_t[]){ __VA_ARGS__ }))
 
 /* From an exact copy, so that the address sanitizer sees any byte too many. */
 static int parse(int (*parser)(const uint8_t *, size_t, struct iommu_tables *))
@@ -36,7 +36,7 @@ static int parse(int (*parser)(const uint8_t *, size_t, struct iommu_tables *))
     memset(&t, 0, sizeof(t));
     int rc = parser(copy, used, &t);
     for (size_t cut = 0; cut < used; cut++) {
-        struct iommu_tables u = {0};
+        struct iommu_tables u = { 0 };
         uint8_t *shorter = malloc(cut ? cut : 1);
         memcpy(shorter, table, cut);
         CHECK(parser(shorter, cut, &u) == -EINVAL);
@@ -54,23 +54,20 @@ static int parse(int (*parser)(const uint8_t *, size_t, struct iommu_tables *))
 
 static void ivhd(uint8_t type, uint16_t length, uint64_t base)
 {
-    uint8_t b[40] = {type, 0x31, length, length >> 8, 0x08, 0, 0x40, 0};
+    uint8_t b[40] = { type, 0x31, length, length >> 8, 0x08, 0, 0x40, 0 };
     memcpy(b + 8, &base, 8);
     put(b, type == 0x10 ? 24 : 40);
 }
 
 static void ivmd(uint8_t type, uint8_t flags, uint16_t first, uint16_t last, uint64_t start, uint64_t size)
 {
-    uint8_t b[32] = {type, flags, 32, 0, first, first >> 8, last, last >> 8};
+    uint8_t b[32] = { type, flags, 32, 0, first, first >> 8, last, last >> 8 };
     memcpy(b + 16, &start, 8);
     memcpy(b + 24, &size, 8);
     put(b, 32);
 }
 
-static int unit_of(uint16_t bdf, const struct iommu_range **r)
-{
-    return iommu_find_unit(&t, 0, bdf, r);
-}
+static int unit_of(uint16_t bdf, const struct iommu_range **r) { return iommu_find_unit(&t, 0, bdf, r); }
 
 static void test_ivrs_qemu(void)
 {
@@ -146,14 +143,14 @@ static void test_ivrs_damage(void)
 
 static void drhd(uint16_t length, uint8_t flags, uint64_t base)
 {
-    uint8_t b[16] = {0, 0, length, 0, flags};
+    uint8_t b[16] = { 0, 0, length, 0, flags };
     memcpy(b + 8, &base, 8);
     put(b, 16);
 }
 
 static void rmrr(uint16_t length, uint64_t base, uint64_t limit)
 {
-    uint8_t b[24] = {1, 0, length};
+    uint8_t b[24] = { 1, 0, length };
     memcpy(b + 8, &base, 8);
     memcpy(b + 16, &limit, 8);
     put(b, 24);

@@ -47,7 +47,7 @@ int iommu_remap(uint32_t sbdf, int *entry, uint8_t vector, uint32_t apic_id, boo
         *entry = 0x105;
         entries++;
     }
-    *out = (struct msi_message){0xfee00000 | apic_id << 12, vector};
+    *out = (struct msi_message){ 0xfee00000 | apic_id << 12, vector };
     if (remaps)
         out->data = *entry; /* as with AMD-Vi */
     return 0;
@@ -94,7 +94,7 @@ static void fire(unsigned cpu, uint8_t vector)
 
 static struct msi_message message(unsigned vcpu, uint8_t vector)
 {
-    return (struct msi_message){0xfee00000 | vcpu << 13, vector};
+    return (struct msi_message){ 0xfee00000 | vcpu << 13, vector };
 }
 
 static uint8_t bind(unsigned sbdf, unsigned index, struct msi_message m, unsigned *cpu)
@@ -138,15 +138,15 @@ static void test_msi(void)
     m.data = 0x400;
     CHECK(irq_bind_msi(&dom, 8, 1, m, &out) == 0);
     irq_unbind_msi(&dom, 8, 1);
-    m = (struct msi_message){0x1fee00000, 0x50};
+    m = (struct msi_message){ 0x1fee00000, 0x50 };
     CHECK(irq_bind_msi(&dom, 8, 0, m, &out) == -EINVAL);
-    bind(8, 0, (struct msi_message){0xfee00004 | 8 << 12, 0x150}, &cpu); /* logical, flat: vCPU 3; lowest priority */
+    bind(8, 0, (struct msi_message){ 0xfee00004 | 8 << 12, 0x150 }, &cpu); /* logical, flat: vCPU 3; lowest priority */
     fire(cpu, v);
     CHECK(cpu == 3 && last_mode == 1);
-    bind(8, 0, (struct msi_message){0xfeeff004, 0x50}, &cpu);
-    bind(8, 0, (struct msi_message){0xfee80004, 0x50}, &cpu);
-    bind(8, 0, (struct msi_message){0xfee00004, 0x50}, &cpu);
-    bind(8, 0, (struct msi_message){0xfeeff000, 0x50}, &cpu);
+    bind(8, 0, (struct msi_message){ 0xfeeff004, 0x50 }, &cpu);
+    bind(8, 0, (struct msi_message){ 0xfee80004, 0x50 }, &cpu);
+    bind(8, 0, (struct msi_message){ 0xfee00004, 0x50 }, &cpu);
+    bind(8, 0, (struct msi_message){ 0xfeeff000, 0x50 }, &cpu);
     CHECK(cpu == 0);
     irq_unbind_msi(&other, 8, 0);
     fire(cpu, v);
@@ -341,7 +341,7 @@ static void test_threads(void)
 int main(void)
 {
     for (unsigned i = 0; i < 4; i++) {
-        vcpus[i] = (struct vcpu){.id = i, .cpu = i};
+        vcpus[i] = (struct vcpu){ .id = i, .cpu = i };
         dom.vcpu[i] = other.vcpu[i] = &vcpus[i];
     }
     dom.max_vcpus = other.max_vcpus = 4;

@@ -18,10 +18,7 @@ int hv_strcmp(const char *a, const char *b);
 int hv_strncmp(const char *a, const char *b, size_t n);
 int hv_snprintf(char *out, size_t size, const char *format, ...);
 
-static int sign(int n)
-{
-    return (n > 0) - (n < 0);
-}
+static int sign(int n) { return (n > 0) - (n < 0); }
 
 static void test_memory(void)
 {
@@ -48,7 +45,7 @@ static void test_memory(void)
 
 static void test_strings(void)
 {
-    static const char *const words[] = {"", "a", "ab", "abc", "abd", "b", "\xff", "abcdefghijklmnop"};
+    static const char *const words[] = { "", "a", "ab", "abc", "abd", "b", "\xff", "abcdefghijklmnop" };
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
         CHECK(hv_strlen(words[i]) == strlen(words[i]));
         for (unsigned k = 0; k < ARRAY_SIZE(words); k++) {
@@ -76,7 +73,8 @@ static void test_strings(void)
 static void test_format(void)
 {
     static const long long numbers[] = {
-        0, 1, -1, 9, 10, 255, -32768, 2147483647, -2147483648ll, 4294967296ll, INT64_MIN, INT64_MAX};
+        0, 1, -1, 9, 10, 255, -32768, 2147483647, -2147483648ll, 4294967296ll, INT64_MIN, INT64_MAX
+    };
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
         long long n = numbers[i];
         SAME(200, "%d|%u|%x|%X|%i", (int)n, (unsigned)n, (unsigned)n, (unsigned)n, (int)n);
@@ -94,7 +92,7 @@ static void test_format(void)
          "hello", 'a', 'b', 'c');
     SAME(200, "%p|%20p|%-20p|", (void *)0x1234, (void *)0xffff800000000000, (void *)1);
     SAME(4, "%s", "long text");
-    char unterminated[3] = {'a', 'b', 'c'}, out[40];
+    char unterminated[3] = { 'a', 'b', 'c' }, out[40];
     SAME(200, "%.3s", unterminated);
     static const char *volatile odd = "%q %";
     CHECK(hv_snprintf(out, sizeof(out), odd) == 4 && strcmp(out, "%q %") == 0);

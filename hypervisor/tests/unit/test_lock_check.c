@@ -28,7 +28,7 @@ static bool is_bug(void (*check)(const spinlock_t *), const spinlock_t *lock)
 
 int main(void)
 {
-    spinlock_t domain = SPINLOCK(LOCK_DOMAIN), p2m = SPINLOCK(LOCK_P2M), other_p2m = SPINLOCK(LOCK_P2M), none = {0};
+    spinlock_t domain = SPINLOCK(LOCK_DOMAIN), p2m = SPINLOCK(LOCK_P2M), other_p2m = SPINLOCK(LOCK_P2M), none = { 0 };
     spinlock_t frame = SPINLOCK(LOCK_FRAME), a = SPINLOCK(LOCK_EVTCHN), b = SPINLOCK(LOCK_EVTCHN);
     spin_lock(&domain);
     spin_lock(&p2m);

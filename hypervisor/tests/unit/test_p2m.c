@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct domain dom = {.id = 4}, other = {.id = 6};
+static struct domain dom = { .id = 4 }, other = { .id = 6 };
 static struct p2m *const p = &dom.p2m;
 static unsigned dma_maps, dma_unmaps, dma_flushes;
 static int dma_result;
@@ -29,10 +29,7 @@ int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count)
     return 0;
 }
 
-void iommu_flush(struct domain *d)
-{
-    dma_flushes++;
-}
+void iommu_flush(struct domain *d) { dma_flushes++; }
 
 static uint64_t free_pages(void)
 {

@@ -29,7 +29,7 @@ static void fresh(void)
     for (unsigned i = 0; i < 2; i++) {
         if (cpus[i].lapic)
             vlapic_free(&cpus[i]);
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
     }
@@ -104,11 +104,11 @@ static void test_ports(void)
         uint16_t port;
         bool guest, control;
     } ports[] = {
-        {0x1f, false, false},  {0x20, true, true},     {0x22, false, false},  {0x40, true, true},
-        {0x43, true, true},    {0x44, false, false},   {0x61, true, true},    {0x70, true, false},
-        {0x71, true, false},   {0xa1, true, true},     {0x4d1, true, true},   {0xb008, true, false},
-        {0xb00b, true, false}, {0xb00c, false, false}, {0xcf8, false, false}, {0xffff, false, false},
-        {0, false, false},
+        { 0x1f, false, false },  { 0x20, true, true },     { 0x22, false, false },  { 0x40, true, true },
+        { 0x43, true, true },    { 0x44, false, false },   { 0x61, true, true },    { 0x70, true, false },
+        { 0x71, true, false },   { 0xa1, true, true },     { 0x4d1, true, true },   { 0xb008, true, false },
+        { 0xb00b, true, false }, { 0xb00c, false, false }, { 0xcf8, false, false }, { 0xffff, false, false },
+        { 0, false, false },
     };
     uint32_t value;
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
@@ -136,10 +136,10 @@ static void test_memory(void)
     fresh();
     fake_now = 0;
     uint64_t value;
-    char seen[4] = {0};
+    char seen[4] = { 0 };
     vplatform_mmio_ranges(&dom, visit, seen);
     CHECK(seen[0] == 1 && seen[1] == 1 && seen[2] == 1 && !seen[3]);
-    static const uint64_t nobody[] = {0, 0xfebfffff, 0xfec01000, 0xfed00400, 0xfee01000, 0xfedfffff, ~0ull, BIT(52)};
+    static const uint64_t nobody[] = { 0, 0xfebfffff, 0xfec01000, 0xfed00400, 0xfee01000, 0xfedfffff, ~0ull, BIT(52) };
     for (unsigned i = 0; i < ARRAY_SIZE(nobody); i++)
         CHECK(!vplatform_mmio(&cpus[0], nobody[i], 4, false, &value, 0));
     /* The local APIC's page, in odd pieces */

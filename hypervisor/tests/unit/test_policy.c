@@ -36,7 +36,9 @@ static void host(uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
     else if (leaf == 7 && sub == 0)
         *r = (struct cpuid_regs){ 0, 0x219c91a9, 0x400004, 0 };
     else if (leaf == 0xd)
-        *r = sub == 0 ? (struct cpuid_regs){ 0x207, 832, 2696, 0 } : sub == 1 ? (struct cpuid_regs){ 15, 1, 1, 1 } : (struct cpuid_regs){ 256, 576 };
+        *r = sub == 0   ? (struct cpuid_regs){ 0x207, 832, 2696, 0 }
+             : sub == 1 ? (struct cpuid_regs){ 15, 1, 1, 1 }
+                        : (struct cpuid_regs){ 256, 576 };
     else if (leaf == 0x80000001)
         *r = (struct cpuid_regs){ 0x830f10, 0, 0x75c237ff, 0x2fd3fbff };
     else if (leaf == 0x80000008)
@@ -61,7 +63,11 @@ int guest_write_phys(struct domain *d, gpa_t to, const void *from, size_t size)
 }
 static void get_paging(const struct vcpu *v, struct vcpu_paging *p) { *p = paging, p->efer = hardware_efer; }
 static bool hw_msr(uint32_t msr) { return msr == 0xc0000080 || msr == 0xc0000082 || msr == 0xc0000084 || msr == 0x277; }
-static bool msr_get(const struct vcpu *v, uint32_t msr, uint64_t *value) { *value = hardware_efer; return hw_msr(msr); }
+static bool msr_get(const struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+    *value = hardware_efer;
+    return hw_msr(msr);
+}
 static bool msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     if (msr == 0xc0000080)
@@ -69,7 +75,11 @@ static bool msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
     return hw_msr(msr);
 }
 static void set_tsc_offset(struct vcpu *v, int64_t offset) {}
-static const struct hv_ops ops = { .hypercall = { 0x0f, 0x01, 0xd9 }, .paging = get_paging, .msr_get = msr_get, .msr_put = msr_put, .set_tsc_offset = set_tsc_offset };
+static const struct hv_ops ops = { .hypercall = { 0x0f, 0x01, 0xd9 },
+                                   .paging = get_paging,
+                                   .msr_get = msr_get,
+                                   .msr_put = msr_put,
+                                   .set_tsc_offset = set_tsc_offset };
 const struct hv_ops *hv = &ops;
 
 static struct cpuid_regs ask(uint32_t leaf, uint32_t sub)
@@ -82,7 +92,8 @@ static struct cpuid_regs ask(uint32_t leaf, uint32_t sub)
 static void common(void)
 {
     struct cpuid_regs one = ask(1, 0);
-    CHECK(!(one.ecx & (BIT(3) | BIT(5) | BIT(6) | BIT(15) | BIT(27))) && one.ecx & BIT(31) && one.ecx & BIT(21) && one.ecx & BIT(24));
+    CHECK(!(one.ecx & (BIT(3) | BIT(5) | BIT(6) | BIT(15) | BIT(27))) && one.ecx & BIT(31) && one.ecx & BIT(21) &&
+          one.ecx & BIT(24));
     CHECK(one.ebx >> 24 == 10 && one.edx & BIT(9) && one.edx & BIT(28));
     CHECK(!(ask(0x80000001, 0).ecx & (BIT(2) | BIT(10) | BIT(12) | BIT(29))) && !ask(0x8000000a, 0).edx);
     CHECK(!(ask(7, 0).ebx >> 16 & 0xdc23) && !(ask(7, 0).ecx & (BIT(3) | BIT(16))) && !ask(7, 9).ebx);
@@ -90,11 +101,16 @@ static void common(void)
     struct cpuid_regs t = ask(0xb, 0), c = ask(0xb, 1), e = ask(0xb, 2);
     CHECK(t.eax == 1 && t.ebx == 1 && t.ecx == 0x100 && t.edx == 10);
     CHECK(c.eax == 4 && c.ebx == 6 && c.ecx == 0x201 && e.ecx == 2 && !e.eax && e.edx == 10);
-    CHECK(ask(0x40000000, 0).eax == 0x40000005 && ask(0x40000000, 0).ebx == 0x566e6558 && ask(0x40000001, 0).eax == 0x40011);
-    CHECK(ask(0x40000002, 0).ebx == 0x40000000 && ask(0x40000003, 0).ecx == hv_tsc_khz && ask(0x40000003, 2).eax == hv_tsc_khz);
-    CHECK(ask(0x40000004, 0).eax == 0x58 && ask(0x40000004, 0).ebx == 5 && ask(0x40000004, 0).ecx == 3 && !ask(0x40000004, 1).eax);
-    CHECK(!ask(0x40000006, 0).eax && !ask(0x40000100, 0).eax && !ask(0x17, 0).eax && !ask(0xffffffff, 0).eax && !ask(0xa, 0).eax);
-    CHECK(ask(0x80000000, 0).eax >= 0x80000008 && !ask(ask(0x80000000, 0).eax + 1, 0).eax && (ask(0x80000008, 0).eax >> 8 & 0xff) == 48);
+    CHECK(ask(0x40000000, 0).eax == 0x40000005 && ask(0x40000000, 0).ebx == 0x566e6558 &&
+          ask(0x40000001, 0).eax == 0x40011);
+    CHECK(ask(0x40000002, 0).ebx == 0x40000000 && ask(0x40000003, 0).ecx == hv_tsc_khz &&
+          ask(0x40000003, 2).eax == hv_tsc_khz);
+    CHECK(ask(0x40000004, 0).eax == 0x58 && ask(0x40000004, 0).ebx == 5 && ask(0x40000004, 0).ecx == 3 &&
+          !ask(0x40000004, 1).eax);
+    CHECK(!ask(0x40000006, 0).eax && !ask(0x40000100, 0).eax && !ask(0x17, 0).eax && !ask(0xffffffff, 0).eax &&
+          !ask(0xa, 0).eax);
+    CHECK(ask(0x80000000, 0).eax >= 0x80000008 && !ask(ask(0x80000000, 0).eax + 1, 0).eax &&
+          (ask(0x80000008, 0).eax >> 8 & 0xff) == 48);
 }
 
 static void play(bool is_intel, bool bits, bool without_xsave)
@@ -113,13 +129,15 @@ static void test_hosts(void)
     play(true, true, false);
     policy_free(&domain);
     play(false, false, true);
-    CHECK(!(ask(1, 0).ecx & (BIT(26) | BIT(28) | BIT(12))) && !(ask(7, 0).ebx & BIT(5)) && !ask(0xd, 0).eax && !ask(0xd, 0).ebx);
+    CHECK(!(ask(1, 0).ecx & (BIT(26) | BIT(28) | BIT(12))) && !(ask(7, 0).ebx & BIT(5)) && !ask(0xd, 0).eax &&
+          !ask(0xd, 0).ebx);
     policy_free(&domain);
     play(false, false, false);
     CHECK(ask(0xd, 0).eax == 7 && ask(0xd, 0).ebx == 576 && ask(0xd, 0).ecx == 832 && ask(0xd, 1).eax == 7);
     vcpu.xcr0 = 7;
     CHECK(ask(0xd, 0).ebx == 832 && ask(0xd, 2).eax == 256);
-    CHECK(ask(0x80000008, 0).ecx == (5 | 4 << 12) && (ask(0x8000001d, 3).eax >> 14 & 0xfff) == 15 && !(ask(0x8000001d, 0).eax >> 14 & 0xfff));
+    CHECK(ask(0x80000008, 0).ecx == (5 | 4 << 12) && (ask(0x8000001d, 3).eax >> 14 & 0xfff) == 15 &&
+          !(ask(0x8000001d, 0).eax >> 14 & 0xfff));
     paging.cr4 = BIT(18);
     apic_on = false;
     CHECK(ask(1, 0).ecx & BIT(27) && !(ask(1, 0).edx & BIT(9)) && !(ask(0x80000001, 0).edx & BIT(9)));
@@ -129,25 +147,37 @@ static void test_msrs(void)
 {
     uint64_t x;
     struct vcpu *v = &vcpu;
-    CHECK(policy_rdmsr(v, 0x808, &x) && apic_msr == 0x808 && policy_wrmsr(v, 0x6e0, 5) && apic_msr == 0x6e0 && policy_rdmsr(v, 0x1b, &x));
-    CHECK(!policy_wrmsr(v, 0xc0000080, BIT(12)) && !policy_wrmsr(v, 0xc0000080, BIT(20)) && policy_wrmsr(v, 0xc0000080, BIT(8) | BIT(11)));
+    CHECK(policy_rdmsr(v, 0x808, &x) && apic_msr == 0x808 && policy_wrmsr(v, 0x6e0, 5) && apic_msr == 0x6e0 &&
+          policy_rdmsr(v, 0x1b, &x));
+    CHECK(!policy_wrmsr(v, 0xc0000080, BIT(12)) && !policy_wrmsr(v, 0xc0000080, BIT(20)) &&
+          policy_wrmsr(v, 0xc0000080, BIT(8) | BIT(11)));
     CHECK(hardware_efer == (BIT(8) | BIT(10) | BIT(11)));
     paging.cr0 = BIT(31);
     CHECK(!policy_wrmsr(v, 0xc0000080, BIT(11)) && policy_wrmsr(v, 0xc0000080, BIT(8)));
-    CHECK(!policy_wrmsr(v, 0xc0000082, BIT(47)) && policy_wrmsr(v, 0xc0000082, ~0ull) && !policy_wrmsr(v, 0xc0000084, BIT(32)));
-    CHECK(policy_wrmsr(v, 0x277, 0x0007040600070406) && !policy_wrmsr(v, 0x277, 2) && !policy_wrmsr(v, 0x277, 8ull << 56));
-    CHECK(policy_rdmsr(v, 0xfe, &x) && x == 0x508 && policy_rdmsr(v, 0x2ff, &x) && x == 0xc06 && policy_rdmsr(v, 0x26f, &x) && x == 0x0606060606060606);
-    CHECK(policy_rdmsr(v, 0x250, &x) && policy_rdmsr(v, 0x258, &x) && policy_rdmsr(v, 0x259, &x) && policy_rdmsr(v, 0x268, &x));
-    CHECK(!policy_rdmsr(v, 0x251, &x) && !policy_rdmsr(v, 0x25a, &x) && !policy_rdmsr(v, 0x270, &x) && !policy_rdmsr(v, 0x210, &x));
-    CHECK(policy_wrmsr(v, 0x200, 0x80000006) && !policy_wrmsr(v, 0x200, 0x80000002) && !policy_wrmsr(v, 0x200, BIT(60)));
-    CHECK(policy_wrmsr(v, 0x201, 0xffff80000800) && !policy_wrmsr(v, 0x201, 1) && !policy_wrmsr(v, 0x2ff, 0x1000) && !policy_wrmsr(v, 0x250, 7));
+    CHECK(!policy_wrmsr(v, 0xc0000082, BIT(47)) && policy_wrmsr(v, 0xc0000082, ~0ull) &&
+          !policy_wrmsr(v, 0xc0000084, BIT(32)));
+    CHECK(policy_wrmsr(v, 0x277, 0x0007040600070406) && !policy_wrmsr(v, 0x277, 2) &&
+          !policy_wrmsr(v, 0x277, 8ull << 56));
+    CHECK(policy_rdmsr(v, 0xfe, &x) && x == 0x508 && policy_rdmsr(v, 0x2ff, &x) && x == 0xc06 &&
+          policy_rdmsr(v, 0x26f, &x) && x == 0x0606060606060606);
+    CHECK(policy_rdmsr(v, 0x250, &x) && policy_rdmsr(v, 0x258, &x) && policy_rdmsr(v, 0x259, &x) &&
+          policy_rdmsr(v, 0x268, &x));
+    CHECK(!policy_rdmsr(v, 0x251, &x) && !policy_rdmsr(v, 0x25a, &x) && !policy_rdmsr(v, 0x270, &x) &&
+          !policy_rdmsr(v, 0x210, &x));
+    CHECK(policy_wrmsr(v, 0x200, 0x80000006) && !policy_wrmsr(v, 0x200, 0x80000002) &&
+          !policy_wrmsr(v, 0x200, BIT(60)));
+    CHECK(policy_wrmsr(v, 0x201, 0xffff80000800) && !policy_wrmsr(v, 0x201, 1) && !policy_wrmsr(v, 0x2ff, 0x1000) &&
+          !policy_wrmsr(v, 0x250, 7));
     CHECK(policy_wrmsr(v, 0xc0000103, 9) && v->tsc_aux == 9 && !policy_wrmsr(v, 0xc0000103, BIT(32)));
     CHECK(policy_wrmsr(v, 0x10, 1000) && policy_rdmsr(v, 0x10, &x) && x >= 1000 && x < 1000000000000);
-    CHECK(policy_rdmsr(v, 0xc0010114, &x) && x == 0x18 && policy_wrmsr(v, 0xc0010114, 0) && !policy_rdmsr(v, 0xc0010117, &x));
-    CHECK(!policy_rdmsr(v, 0x1a0, &x) && !policy_rdmsr(v, 0xc0010064, &x) && !policy_rdmsr(v, 0xda0, &x) && !policy_wrmsr(v, 0x48, 1));
+    CHECK(policy_rdmsr(v, 0xc0010114, &x) && x == 0x18 && policy_wrmsr(v, 0xc0010114, 0) &&
+          !policy_rdmsr(v, 0xc0010117, &x));
+    CHECK(!policy_rdmsr(v, 0x1a0, &x) && !policy_rdmsr(v, 0xc0010064, &x) && !policy_rdmsr(v, 0xda0, &x) &&
+          !policy_wrmsr(v, 0x48, 1));
     domain.control = true;
     CHECK(policy_rdmsr(v, 0xc0010064, &x) && x == 0xc0010064 && !policy_wrmsr(v, 0xc0010064, 1));
-    CHECK(!policy_wrmsr(v, 0x40000000, 0x5001) && !policy_wrmsr(v, 0x40000000, 0x7000) && policy_wrmsr(v, 0x40000000, 0x5000));
+    CHECK(!policy_wrmsr(v, 0x40000000, 0x5001) && !policy_wrmsr(v, 0x40000000, 0x7000) &&
+          policy_wrmsr(v, 0x40000000, 0x5000));
     CHECK(!memcmp(guest_page + 32 * 34, "\xb8\x22\0\0\0\x0f\x01\xd9\xc3\xcc", 10));
 }
 

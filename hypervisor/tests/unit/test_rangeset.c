@@ -20,7 +20,7 @@ static void check_shape(const struct rangeset *s)
 static void test_random(void)
 {
     static bool model[SPACE];
-    struct rangeset s = {0};
+    struct rangeset s = { 0 };
     for (unsigned round = 0; round < 200000; round++) {
         unsigned first = rand() % SPACE, last = first + rand() % (round % 3 ? 6 : SPACE - first);
         last = MIN(last, SPACE - 1u);
@@ -42,7 +42,7 @@ static void test_random(void)
 
 static void test_ends(void)
 {
-    struct rangeset s = {0};
+    struct rangeset s = { 0 };
     CHECK(!rangeset_contains(&s, 0, 0) && !rangeset_overlaps(&s, 0, ~0ull) && rangeset_remove(&s, 0, ~0ull) == 0);
     CHECK(rangeset_add(&s, 0, 0) == 0 && rangeset_add(&s, ~0ull, ~0ull) == 0 && s.count == 2);
     CHECK(rangeset_add(&s, 1, ~0ull - 1) == 0 && s.count == 1 && rangeset_contains(&s, 0, ~0ull));
@@ -54,7 +54,7 @@ static void test_ends(void)
 
 static void test_full(void)
 {
-    struct rangeset s = {0};
+    struct rangeset s = { 0 };
     for (unsigned i = 0; i < RANGESET_MAX; i++)
         CHECK(rangeset_add(&s, 10 * i, 10 * i + 5) == 0);
     CHECK(rangeset_add(&s, 8, 8) == -ENOSPC && rangeset_remove(&s, 2, 3) == -ENOSPC && s.count == RANGESET_MAX);

@@ -29,7 +29,7 @@ static void fresh(void)
     for (unsigned i = 0; i < 2; i++) {
         if (cpus[i].lapic)
             vlapic_free(&cpus[i]);
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
     }

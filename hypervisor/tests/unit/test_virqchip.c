@@ -55,7 +55,7 @@ static void fresh(bool control, unsigned gsis)
     for (unsigned i = 0; i < 3; i++) {
         if (cpus[i].lapic)
             vlapic_free(&cpus[i]);
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
     }
@@ -282,7 +282,7 @@ static void pulse(unsigned gsi)
 static void pic_start(uint8_t icw4)
 {
     fresh(false, 48);
-    static const uint8_t words[2][3] = {{0x11, 0x20, 4}, {0x11, 0x28, 2}};
+    static const uint8_t words[2][3] = { { 0x11, 0x20, 4 }, { 0x11, 0x28, 2 } };
     for (unsigned i = 0; i < 2; i++) {
         out(0x20 + i * 0x80, words[i][0]);
         out(0x21 + i * 0x80, words[i][1]);

@@ -32,7 +32,7 @@ static void fresh(void)
     for (unsigned i = 0; i < CPUS; i++) {
         if (cpus[i].lapic)
             vlapic_free(&cpus[i]);
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0);
     }
@@ -77,10 +77,11 @@ static void test_reset(void)
         unsigned offset;
         uint32_t value;
     } state[] = {
-        {0x30, 0x50014},  {0x80, 0},        {0xa0, 0},        {0xd0, 0},        {0xe0, ~0u},      {0xf0, 0xff},
-        {0x100, 0},       {0x1f0, 0},       {0x270, 0},       {0x280, 0},       {0x300, 0},       {0x310, 0},
-        {0x320, 0x10000}, {0x330, 0x10000}, {0x340, 0x10000}, {0x350, 0x10000}, {0x360, 0x10000}, {0x370, 0x10000},
-        {0x380, 0},       {0x390, 0},       {0x3e0, 0},
+        { 0x30, 0x50014 },  { 0x80, 0 },        { 0xa0, 0 },        { 0xd0, 0 },        { 0xe0, ~0u },
+        { 0xf0, 0xff },     { 0x100, 0 },       { 0x1f0, 0 },       { 0x270, 0 },       { 0x280, 0 },
+        { 0x300, 0 },       { 0x310, 0 },       { 0x320, 0x10000 }, { 0x330, 0x10000 }, { 0x340, 0x10000 },
+        { 0x350, 0x10000 }, { 0x360, 0x10000 }, { 0x370, 0x10000 }, { 0x380, 0 },       { 0x390, 0 },
+        { 0x3e0, 0 },
     };
     fresh();
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -163,25 +164,25 @@ static void test_destinations(void)
         bool x2, logical;
         uint32_t dest, who;
     } cases[] = {
-        {false, false, 0, 1},
-        {false, false, 2, 2},
-        {false, false, 3, 0},
-        {false, false, 0xff, 0xfffff},
-        {false, false, 38, 1u << 19},
-        {false, false, 40, 0},
-        {false, true, 0x1, 1},
-        {false, true, 0x6, 6},
-        {false, true, 0xff, 0xff},
-        {false, true, 0, 0},
-        {true, false, 0xffffffff, 0xfffff},
-        {true, false, 6, 8},
-        {true, false, 0x10000, 0},
-        {true, true, 0x1, 1},
-        {true, true, 0x5, 3},
-        {true, true, 0x2, 0},
-        {true, true, 0x20000 | 0x40, 1u << 19},
-        {true, true, 0xffffffff, 0xfffff},
-        {true, true, 0x10001, 1u << 8},
+        { false, false, 0, 1 },
+        { false, false, 2, 2 },
+        { false, false, 3, 0 },
+        { false, false, 0xff, 0xfffff },
+        { false, false, 38, 1u << 19 },
+        { false, false, 40, 0 },
+        { false, true, 0x1, 1 },
+        { false, true, 0x6, 6 },
+        { false, true, 0xff, 0xff },
+        { false, true, 0, 0 },
+        { true, false, 0xffffffff, 0xfffff },
+        { true, false, 6, 8 },
+        { true, false, 0x10000, 0 },
+        { true, true, 0x1, 1 },
+        { true, true, 0x5, 3 },
+        { true, true, 0x2, 0 },
+        { true, true, 0x20000 | 0x40, 1u << 19 },
+        { true, true, 0xffffffff, 0xfffff },
+        { true, true, 0x10001, 1u << 8 },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         fresh();
@@ -285,31 +286,31 @@ static void test_x2apic(void)
         uint64_t value;
         bool ok;
     } writes[] = {
-        {0x808, 0xff, true},     {0x808, 0x100, false},   {0x808, BIT(32), false}, {0x80b, 0, true},
-        {0x80b, 1, false},       {0x802, 0, false},       {0x803, 0, false},       {0x80a, 0, false},
-        {0x80d, 0, false},       {0x80e, 0, false},       {0x80f, 0x11ff, false},  {0x80f, 0x1ff, true},
-        {0x810, 0, false},       {0x827, 0, false},       {0x828, 0, true},        {0x828, 1, false},
-        {0x830, 0x1000, false},  {0x830, 0x30000, false}, {0x831, 0, false},       {0x832, 0x600ff, true},
-        {0x832, 0x80000, false}, {0x837, 0x7ff, false},   {0x839, 0, false},       {0x83e, 4, false},
-        {0x83f, 0x100, false},   {0x801, 0, false},       {0x840, 0, false},       {0x7ff, 0, false},
-        {0xffffffff, 0, false},
+        { 0x808, 0xff, true },     { 0x808, 0x100, false },   { 0x808, BIT(32), false }, { 0x80b, 0, true },
+        { 0x80b, 1, false },       { 0x802, 0, false },       { 0x803, 0, false },       { 0x80a, 0, false },
+        { 0x80d, 0, false },       { 0x80e, 0, false },       { 0x80f, 0x11ff, false },  { 0x80f, 0x1ff, true },
+        { 0x810, 0, false },       { 0x827, 0, false },       { 0x828, 0, true },        { 0x828, 1, false },
+        { 0x830, 0x1000, false },  { 0x830, 0x30000, false }, { 0x831, 0, false },       { 0x832, 0x600ff, true },
+        { 0x832, 0x80000, false }, { 0x837, 0x7ff, false },   { 0x839, 0, false },       { 0x83e, 4, false },
+        { 0x83f, 0x100, false },   { 0x801, 0, false },       { 0x840, 0, false },       { 0x7ff, 0, false },
+        { 0xffffffff, 0, false },
     };
     static const struct {
         uint64_t from, to;
         bool ok;
     } bases[] = {
-        {0x800, 0xc00, true},
-        {0xc00, 0x800, false},
-        {0xc00, 0, true},
-        {0, 0xc00, false},
-        {0, 0x800, true},
-        {0, 0x400, false},
-        {0x800, 0x400, false},
-        {0x800, 0x900, true},
-        {0x800, 0x801, false},
-        {0x800, 0x1800, false},
-        {0x800, 0x800 | BIT(40), false},
-        {0xc00, 0xc00, true},
+        { 0x800, 0xc00, true },
+        { 0xc00, 0x800, false },
+        { 0xc00, 0, true },
+        { 0, 0xc00, false },
+        { 0, 0x800, true },
+        { 0, 0x400, false },
+        { 0x800, 0x400, false },
+        { 0x800, 0x900, true },
+        { 0x800, 0x801, false },
+        { 0x800, 0x1800, false },
+        { 0x800, 0x800 | BIT(40), false },
+        { 0xc00, 0xc00, true },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(writes); i++) {
         fresh();
@@ -317,7 +318,7 @@ static void test_x2apic(void)
         enable(19, true);
         CHECK(wrmsr(19, writes[i].msr, writes[i].value) == writes[i].ok);
     }
-    static const uint32_t none[] = {0x800, 0x80b, 0x80e, 0x831, 0x83a, 0x83f, 0x82f, 0x840, 0x90};
+    static const uint32_t none[] = { 0x800, 0x80b, 0x80e, 0x831, 0x83a, 0x83f, 0x82f, 0x840, 0x90 };
     uint64_t value;
     for (unsigned i = 0; i < ARRAY_SIZE(none); i++)
         CHECK(!vlapic_msr_read(&cpus[19], none[i], 0, &value));
@@ -342,7 +343,7 @@ static void test_timer(void)
         uint32_t tdcr;
         unsigned divide;
     } divides[] = {
-        {0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1},
+        { 0, 2 }, { 1, 4 }, { 2, 8 }, { 3, 16 }, { 8, 32 }, { 9, 64 }, { 10, 128 }, { 11, 1 },
     };
     struct vcpu *v = &cpus[0];
     for (unsigned i = 0; i < ARRAY_SIZE(divides); i++) {

@@ -34,7 +34,7 @@ int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_mes
     last_sbdf = sbdf;
     last_index = index;
     last_guest = guest;
-    *out = (struct msi_message){HOST_ADDRESS, HOST_DATA + index};
+    *out = (struct msi_message){ HOST_ADDRESS, HOST_DATA + index };
     return 0;
 }
 void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index) { unbound++; }
@@ -54,7 +54,7 @@ void pages_free(void *p, unsigned order) { free(p); }
 void page_free(void *p) { free(p); }
 bool frame_known(mfn_t m) { return ram_there; }
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last) { return first >= 0xe0000; }
-struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){mfn(g.n), P2M_MMIO, 0}; }
+struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){ mfn(g.n), P2M_MMIO, 0 }; }
 int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
 {
     unmapped++;

@@ -29,7 +29,7 @@ static void fresh(void)
     for (unsigned i = 0; i < 2; i++) {
         if (cpus[i].lapic)
             vlapic_free(&cpus[i]);
-        cpus[i] = (struct vcpu){.id = i, .domain = &dom};
+        cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
         CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
     }
@@ -108,14 +108,14 @@ static void test_pit_modes(void)
         unsigned high;
         uint16_t count[6];
     } modes[] = {
-        {0x30, 100, {0, 1, 99, 100, 101, 70000}, 0x38, {100, 99, 1, 0, 65535, 0}},
-        {0x34, 100, {0, 1, 98, 99, 100, 199}, 0x17, {100, 99, 2, 1, 100, 1}},
-        {0x36, 100, {0, 49, 50, 99, 100, 151}, 0x13, {100, 2, 100, 2, 100, 98}},
-        {0x38, 100, {0, 99, 100, 101, 200, 5000}, 0x3b, {100, 1, 0, 65535, 65436, 60636}},
-        {0x3c, 100, {0, 1, 98, 99, 100, 199}, 0x17, {100, 99, 2, 1, 100, 1}},
-        {0x35, 0x100, {0, 1, 98, 99, 100, 199}, 0x17, {0x100, 0x99, 2, 1, 0x100, 1}},
-        {0x31, 0x0010, {0, 1, 9, 10, 11, 20}, 0x38, {0x10, 9, 1, 0, 0x9999, 0x9990}},
-        {0x30, 0, {0, 1, 65535, 65536, 65537, 131072}, 0x38, {0, 65535, 1, 0, 65535, 0}},
+        { 0x30, 100, { 0, 1, 99, 100, 101, 70000 }, 0x38, { 100, 99, 1, 0, 65535, 0 } },
+        { 0x34, 100, { 0, 1, 98, 99, 100, 199 }, 0x17, { 100, 99, 2, 1, 100, 1 } },
+        { 0x36, 100, { 0, 49, 50, 99, 100, 151 }, 0x13, { 100, 2, 100, 2, 100, 98 } },
+        { 0x38, 100, { 0, 99, 100, 101, 200, 5000 }, 0x3b, { 100, 1, 0, 65535, 65436, 60636 } },
+        { 0x3c, 100, { 0, 1, 98, 99, 100, 199 }, 0x17, { 100, 99, 2, 1, 100, 1 } },
+        { 0x35, 0x100, { 0, 1, 98, 99, 100, 199 }, 0x17, { 0x100, 0x99, 2, 1, 0x100, 1 } },
+        { 0x31, 0x0010, { 0, 1, 9, 10, 11, 20 }, 0x38, { 0x10, 9, 1, 0, 0x9999, 0x9990 } },
+        { 0x30, 0, { 0, 1, 65535, 65536, 65537, 131072 }, 0x38, { 0, 65535, 1, 0, 65535, 0 } },
     };
     for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
         for (unsigned k = 0; k < 6; k++) {
@@ -247,7 +247,7 @@ static void rtc_set(uint8_t reg, uint8_t value)
 
 static bool rtc_is(const uint8_t want[8]) /* s, m, h, weekday, day, month, year, century */
 {
-    static const uint8_t regs[8] = {0, 2, 4, 6, 7, 8, 9, 0x32};
+    static const uint8_t regs[8] = { 0, 2, 4, 6, 7, 8, 9, 0x32 };
     for (unsigned i = 0; i < 8; i++)
         if (rtc(regs[i]) != want[i])
             return false;
@@ -259,31 +259,31 @@ static void test_rtc_time(void)
 {
     fresh();
     fake_now = 100;
-    CHECK(rtc_is((uint8_t[]){0x20, 0x13, 0x22, 3, 0x14, 0x11, 0x23, 0x20}));
+    CHECK(rtc_is((uint8_t[]){ 0x20, 0x13, 0x22, 3, 0x14, 0x11, 0x23, 0x20 }));
     rtc_set(0xb, 4); /* binary, 12 hours */
-    CHECK(rtc_is((uint8_t[]){20, 13, 0x80 | 10, 3, 14, 11, 23, 0x20}));
+    CHECK(rtc_is((uint8_t[]){ 20, 13, 0x80 | 10, 3, 14, 11, 23, 0x20 }));
     rtc_set(0xb, 0);
     CHECK(rtc(4) == 0x90);
     rtc_set(0xb, 2);
     dom.time_offset = -1500000000; /* 1.5 s behind */
     CHECK(rtc(0) == 0x18);
     dom.time_offset = (int64_t)86400 * 366 * 1000000000;
-    CHECK(rtc_is((uint8_t[]){0x20, 0x13, 0x22, 5, 0x14, 0x11, 0x24, 0x20}));
+    CHECK(rtc_is((uint8_t[]){ 0x20, 0x13, 0x22, 5, 0x14, 0x11, 0x24, 0x20 }));
     dom.time_offset = -(int64_t)1700000001 * 1000000000; /* before 1970: cut */
-    CHECK(rtc_is((uint8_t[]){0, 0, 0, 5, 1, 1, 0x70, 0x19}));
+    CHECK(rtc_is((uint8_t[]){ 0, 0, 0, 5, 1, 1, 0x70, 0x19 }));
     dom.time_offset = 0;
     /* Set it: registers stand still meanwhile. */
     rtc_set(0xb, 0x82);
-    static const uint8_t regs[7] = {0x32, 9, 8, 7, 4, 2, 0}, date[7] = {0x20, 0x00, 0x02, 0x28, 0x23, 0x59, 0x58};
+    static const uint8_t regs[7] = { 0x32, 9, 8, 7, 4, 2, 0 }, date[7] = { 0x20, 0x00, 0x02, 0x28, 0x23, 0x59, 0x58 };
     for (unsigned i = 0; i < 7; i++)
         rtc_set(regs[i], date[i]);
     fake_now += 10000000000;
     CHECK(rtc(0) == 0x58 && !(rtc(0xa) & 0x80));
     rtc_set(0xb, 2);
     fake_now += 2000000000;
-    CHECK(rtc_is((uint8_t[]){0, 0, 0, 3, 0x29, 2, 0, 0x20})); /* 2000 is a leap year */
+    CHECK(rtc_is((uint8_t[]){ 0, 0, 0, 3, 0x29, 2, 0, 0x20 })); /* 2000 is a leap year */
     fake_now += 86400ull * 1000000000;
-    CHECK(rtc_is((uint8_t[]){0, 0, 0, 4, 1, 3, 0, 0x20}));
+    CHECK(rtc_is((uint8_t[]){ 0, 0, 0, 4, 1, 3, 0, 0x20 }));
     rtc_set(7, 0x31); /* one register, without SET */
     CHECK(rtc(7) == 0x31 && rtc(8) == 3);
     /* The update bit, and memory */
@@ -346,16 +346,16 @@ static void test_rtc_interrupts(void)
         uint8_t s, m, h;
         unsigned after;
     } alarms[] = {
-        {0x31, 0x59, 0x23, 1},
-        {0x30, 0x59, 0x23, 86400},
-        {0, 0, 0, 30},
-        {0xff, 0xff, 0xff, 1},
-        {0x10, 0xc0, 0xff, 40},
-        {0xff, 0, 0xff, 30},
-        {0xff, 0x58, 0x23, 86400 - 90},
-        {0x05, 0x05, 0xff, 30 + 305},
-        {0x99, 0, 0, 0},
-        {0, 0, 0x24, 0},
+        { 0x31, 0x59, 0x23, 1 },
+        { 0x30, 0x59, 0x23, 86400 },
+        { 0, 0, 0, 30 },
+        { 0xff, 0xff, 0xff, 1 },
+        { 0x10, 0xc0, 0xff, 40 },
+        { 0xff, 0, 0xff, 30 },
+        { 0xff, 0x58, 0x23, 86400 - 90 },
+        { 0x05, 0x05, 0xff, 30 + 305 },
+        { 0x99, 0, 0, 0 },
+        { 0, 0, 0x24, 0 },
     };
     uint64_t base = fake_now - fake_now % 1000000000;
     for (unsigned i = 0; i < ARRAY_SIZE(alarms); i++) {
@@ -379,7 +379,8 @@ static void test_pm_timer(void)
         uint64_t now;
         uint32_t value;
     } times[] = {
-        {0, 0}, {1000000000, 3579545}, {1000000000ull * 1200, (uint32_t)(3579545ull * 1200)}, {280, 1}, {279, 0},
+        { 0, 0 },   { 1000000000, 3579545 }, { 1000000000ull * 1200, (uint32_t)(3579545ull * 1200) }, { 280, 1 },
+        { 279, 0 },
     };
     fresh();
     for (unsigned i = 0; i < ARRAY_SIZE(times); i++) {
