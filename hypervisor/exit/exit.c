@@ -160,8 +160,11 @@ static bool map_hardware(struct domain *d, gfn_t g)
             continue;
         if (orders[i] && !p2m_range_empty(&d->p2m, gfn(first), count))
             continue;
-        if (p2m_map(&d->p2m, gfn(first), mfn(first), orders[i], P2M_MMIO))
+        int rc = p2m_map(&d->p2m, gfn(first), mfn(first), orders[i], P2M_MMIO);
+        if (rc) {
+            log_guest(d, "registers at %lx cannot be mapped, error %d", first << PAGE_SHIFT, -rc);
             continue;
+        }
         /* A table may have moved there meanwhile: whoever came second takes it out. */
         if (vpci_traps_range(d, gfn(first), count) && p2m_unmap(&d->p2m, gfn(first), orders[i]))
             domain_crash(d, "A device's registers at %lx could not be trapped", first << PAGE_SHIFT);

@@ -180,8 +180,13 @@ int io_tree_map(struct io_tree *t, uint64_t dfn, mfn_t m, uint64_t count, bool w
     return tree_change(t, (struct run){ .dfn = dfn, .mfn = m.n, .count = count, .map = true, .writable = writable });
 }
 
+/* What lies beyond the tree is not mapped. */
 int io_tree_unmap(struct io_tree *t, uint64_t dfn, uint64_t count)
 {
+    uint64_t pages = 1ull << (9 * t->format->levels);
+    if (dfn >= pages)
+        return 0;
+    count = MIN(count, pages - dfn);
     return tree_change(t, (struct run){ .dfn = dfn, .count = count });
 }
 
