@@ -50,6 +50,9 @@ static const uint32_t writable[64] = {
     [REG_TMICT] = 0xffffffff, [REG_TDCR] = 0xb,          [REG_SELF] = 0xff
 };
 
+/* Delivery status and remote IRR: a write that has them is no error in either mode (SDM 10.5.1). */
+#define LVT_READ_ONLY (BIT(12) | BIT(14))
+
 /* One bit a register (0x00 to 0x3f). */
 #define LVTS (BIT(0x32) | BIT(0x33) | BIT(0x34) | BIT(0x35) | BIT(0x36) | BIT(0x37))
 #define BOTH_WRITE                                                                                                     \
@@ -610,6 +613,8 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value
     struct vlapic *l = v->lapic;
     unsigned reg = msr - MSR_X2APIC;
     if (likely(reg < 64)) {
+        if (LVTS & BIT(reg))
+            value &= ~LVT_READ_ONLY;
         if (!vlapic_x2apic(v) || !(X2APIC_WRITE & BIT(reg)) || (uint32_t)value & ~writable[reg])
             return false;
         if (reg == REG_ICR) { /* here the upper half is the whole destination */
