@@ -11,7 +11,7 @@
 #define LINE_STATUS_FREE 0x20
 #define SPINS_MAX 20000000u /* bound of one wait */
 
-static bool com1, debug_port;
+static bool com1, debug_port, hypervisor;
 static struct xencons_interface *ring;
 static uint32_t ring_port;
 
@@ -38,6 +38,10 @@ bool console_use_xen(void)
 {
     uint64_t pfn, port;
 
+    /* Only a control domain may write there; nothing is written. */
+    hypervisor = hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, 0, 0) == 0;
+    if (hypervisor)
+        return true;
     if (xen_param_get(HVM_PARAM_CONSOLE_PFN, &pfn) ||
         xen_param_get(HVM_PARAM_CONSOLE_EVTCHN, &port))
         return false;
@@ -91,6 +95,8 @@ static void put(const char *text, size_t len)
         if (com1)
             com1_put(text[i]);
     }
+    if (hypervisor)
+        hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, len, (uintptr_t)text);
     if (ring)
         ring_put(text, len);
 }
