@@ -415,21 +415,55 @@ static const struct {
     [EXIT_PAUSE] = { { OP_PAUSE }, 2, { 0xf3, 0x90 } },
 };
 
+/* Whether the usual encoding of this exit stands at `at`, `room` bytes before the end of what can be read. */
+static bool is_usual(const struct vm_exit *x, const uint8_t *at, unsigned room)
+{
+    unsigned usual = exits[x->kind].n, same = 0;
+    while (same < MIN(usual, room) && at[same] == exits[x->kind].bytes[same])
+        same++;
+    return usual && same == usual;
+}
+
+/*
+ * The page of the last exit's instruction, as long as the guest has not changed CR3. The processor has just carried out
+ * that kind of instruction at RIP; when its usual bytes are on the remembered page, walking the guest's tables again
+ * would tell the same. A guest that moved another page there meanwhile, with the same bytes at the same place but for a
+ * prefix, fools itself only.
+ */
+static unsigned remembered_length(const struct vcpu *v, const struct vm_exit *x, const struct vcpu_paging *p)
+{
+    unsigned offset = v->regs.rip & ~PAGE_MASK;
+    if (!v->code.bytes || v->code.cr3 != p->cr3 || v->code.page != (v->regs.rip & PAGE_MASK) || !p->code64)
+        return 0;
+    return is_usual(x, v->code.bytes + offset, PAGE_SIZE - offset) ? exits[x->kind].n : 0;
+}
+
+static void remember(struct vcpu *v, const struct vcpu_paging *p)
+{
+    v->code.bytes = p->code64 ? guest_code_page(v) : NULL;
+    v->code.cr3 = p->cr3;
+    v->code.page = v->regs.rip & PAGE_MASK;
+}
+
 unsigned insn_length(struct vcpu *v, const struct vm_exit *x)
 {
     if (x->length)
         return x->length;
     if (x->kind == EXIT_PIO && x->pio.next_rip)
         return (x->pio.next_rip - v->regs.rip) & 15;
+    struct vcpu_paging p;
+    hv->paging(v, &p);
+    unsigned length = remembered_length(v, x, &p);
+    if (likely(length))
+        return length;
     uint8_t bytes[15];
     unsigned n;
     if (fetch(v, bytes, &n) != INSN_DONE)
         return 0;
-    unsigned usual = exits[x->kind].n, same = 0;
-    while (same < MIN(usual, n) && bytes[same] == exits[x->kind].bytes[same])
-        same++;
-    if (usual && same == usual)
-        return usual;
+    if (is_usual(x, bytes, n)) {
+        remember(v, &p);
+        return exits[x->kind].n;
+    }
     struct insn i;
     enum insn_mode mode;
     if (decode(v, bytes, n, &i, &mode) == INSN_DONE)

@@ -142,8 +142,10 @@ static void deliver(struct vcpu *v)
 static void do_work(struct vcpu *v, uint64_t *next)
 {
     uint32_t work = atomic_fetch_and(&v->work, WORK_RESCHEDULE | WORK_PAUSE);
-    if (work & WORK_FLUSH)
+    if (work & WORK_FLUSH) {
         hv->flush(v);
+        v->code.bytes = NULL;
+    }
     if (work & WORK_INIT)
         start_up(v);
     if (work & WORK_NMI)

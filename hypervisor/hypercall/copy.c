@@ -279,3 +279,15 @@ unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, 
         *fault = WALK_OK;
     return done;
 }
+
+const uint8_t *guest_code_page(struct vcpu *v)
+{
+    struct walk w;
+    walk_begin(&w, v, WALK_FETCH);
+    if (w.p.cpl == 3)
+        w.access |= WALK_USER;
+    if (walk(&w, v->regs.rip & PAGE_MASK) != WALK_OK)
+        return NULL;
+    struct p2m_entry e = p2m_lookup(&v->domain->p2m, gpa_gfn(w.gpa));
+    return e.type == P2M_RAM || e.type == P2M_RAM_RO ? mfn_ptr(e.mfn) : NULL;
+}

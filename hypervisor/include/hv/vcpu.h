@@ -128,6 +128,10 @@ struct vcpu {
     uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux, misc_enable;
     uint64_t xcr0; /* what the guest set by XSETBV; 1 after reset */
     int64_t tsc_offset;
+    struct {
+        uint64_t cr3, page;
+        const uint8_t *bytes; /* NULL: none */
+    } code;                   /* where the last exit's instruction was: insn_length(); forgotten by WORK_FLUSH */
     bool initialised;
     bool nmi_waits; /* until hv_ops.ready() */
     uint8_t sipi_vector;

@@ -18,6 +18,8 @@ static struct vcpu_state state;
 static uint8_t code[15];
 static unsigned accesses;
 
+const uint8_t *guest_code_page(struct vcpu *v) { return NULL; }
+
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
 {
     memcpy(bytes, code, 15);

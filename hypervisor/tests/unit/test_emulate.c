@@ -34,6 +34,8 @@ static int wait_after = -1, io_result;
 
 /* --- the rooms below: linear and guest-physical addresses are those of this process ------------------------------- */
 
+const uint8_t *guest_code_page(struct vcpu *v) { return NULL; }
+
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
 {
     memcpy(bytes, code, 15);

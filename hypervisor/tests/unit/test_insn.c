@@ -349,6 +349,8 @@ static unsigned code_length, injected, shadow_ends;
 static struct vcpu_paging paging = { .long_mode = true, .code64 = true };
 static struct vcpu_state state;
 
+const uint8_t *guest_code_page(struct vcpu *v) { return NULL; }
+
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
 {
     memcpy(bytes, code, code_length);
