@@ -61,6 +61,7 @@ class Config:
     kernel_options: str = ""
     hypervisor_options: str = ""
     loader: str = ""
+    window: bool = False
 
     def __post_init__(self):
         defaults = {"iommu": "intel" if self.hypervisor != "none" else "none",
@@ -96,7 +97,8 @@ class Config:
         """Bochs, the Intel bench, has none of these."""
         lacks = [("icount", self.icount), ("second processor", self.smp > 1), ("an IOMMU", self.iommu != "none"),
                  ("--boot direct", self.boot == "direct"), ("a data disk with power cuts", self.data),
-                 (f"a {self.disk} disk", self.disk in ("nvme", "virtio"))]
+                 (f"a {self.disk} disk", self.disk in ("nvme", "virtio")),
+                 ("a window of its own here", self.window)]
         for what, wanted in lacks:
             if wanted:
                 raise BenchError(f"The Intel bench has no {what}.",

@@ -44,7 +44,7 @@ class Parts:
 def command(config, parts, program=("qemu-system-x86_64",)):
     """The words of the command line; `program` are the first."""
     words = [*program, "-name", "bench,debug-threads=on", "-nodefaults", "-no-user-config", "-S",
-             "-display", "none", *_machine(config), *_monitor(parts)]
+             "-display", "gtk,zoom-to-fit=off" if config.window else "none", *_machine(config), *_monitor(parts)]
     words += _firmware(parts) if not parts.direct else _kernel(parts.direct)
     # The IOMMU comes first: QEMU asks for it before the devices behind it.
     words += _iommu(config) + _buses(config)
