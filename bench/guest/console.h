@@ -10,7 +10,8 @@
 
 void console_use_com1(void);
 void console_use_debug_port(void);
-/* Needs hypercalls; false when this domain has no console: neither a ring nor, as control domain, the hypervisor's. */
+/* Needs hypercalls; false when this domain has no console: neither a ring nor, as control domain,
+ * the hypervisor's. */
 bool console_use_xen(void);
 void console_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Waits, within a bound, until all output is gone. */
