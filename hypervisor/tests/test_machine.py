@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Bulkhead's hypervisor under an unmodified Debian as its control domain, on the bench."""
 import re
+import time
 
 import pytest
 
@@ -17,6 +18,7 @@ BOARDS = {
                     hypervisor_options="dom0_mem=1G"),
 }
 IMAGE_LIMIT = 400 << 10
+WINDOW = (0xF6, 0xF5, 0xF4)  # the client's background
 
 
 def settled(machine):
@@ -73,6 +75,17 @@ def test_usb_devices_come_and_go(machine):
         machine.run(f"for i in $(seq 300); do {look} && exit 0; sleep 0.1; done; exit 1", timeout=60)
         machine.unplug("it")
         machine.run(f"for i in $(seq 300); do {look} || exit 0; sleep 0.1; done; exit 1", timeout=60)
+
+
+def test_the_client_on_the_control_domains_screen(bench):
+    """X on the machine's own VGA, and Bulkhead's client in it."""
+    machine = bench.boot(PLAIN.replace(image="control-domain-desktop"), "screen")
+    machine.run("until DISPLAY=:0 xdotool search --onlyvisible --class bulkhead; do sleep 0.5; done", timeout=300)
+    deadline = time.monotonic() + 120
+    while machine.picture().share(WINDOW) < 0.3:
+        assert time.monotonic() < deadline, machine.screenshot()
+        time.sleep(1)
+    machine.screenshot()
 
 
 def test_power_off_from_within(machine):
