@@ -197,7 +197,8 @@ static void test_pit_interrupts(void)
 {
     fresh();
     listen(2, false);
-    uint64_t start = load_relaxed(&fake_now) = 777777;
+    uint64_t start = 777777;
+    fake_now = start;
     cpus[0].work = 0;
     load(0, 0x34, 11932); /* 100 Hz */
     (void)got(2);         /* the output rose with the control word */
