@@ -162,7 +162,8 @@ static void *cpu_one(void *arg)
     struct vcpu *v = NULL;
     fake_cpu = 1;
     while (!stop) {
-        v = sched_pick(1, v, (uint64_t)(fake_now += 1000));
+        fake_now += 1000;
+        v = sched_pick(1, v, load_relaxed(&fake_now));
         if (!v)
             continue;
         while (!atomic_load(&v->blocked)) {
