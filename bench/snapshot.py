@@ -37,7 +37,7 @@ def cache_folder():
 
 
 def save(machine, target):
-    """Writes a snapshot of a running machine into the folder `target`, which must not exist. The machine
+    """Writes a snapshot of a running machine into the folder `target`, in place of an older one. The machine
     runs on afterwards. BenchError when a device cannot be saved (QEMU's NVMe and AMD-Vi cannot)."""
     if not isinstance(machine, QemuMachine):
         machine.cannot("make snapshots")
@@ -46,7 +46,11 @@ def save(machine, target):
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         _write(machine, part)
+        old = Path(f"{part}.old")
+        if target.exists():
+            os.rename(target, old)
         os.rename(part, target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise BenchError("The snapshot could not be written.", str(error), "Free some space.") from error
     finally:

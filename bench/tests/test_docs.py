@@ -45,7 +45,11 @@ def shell(tmp_path):
 def test_the_ten_lines_of_the_manual(shell, tmp_path):
     commands = [command for command in ten_lines() if command not in ELSEWHERE and not command.startswith(ELSEWHERE)]
     assert len(commands) >= 10
-    said = {command: shell(command) for command in commands}
+    said = {}
+    for command in commands:
+        said[command] = shell(command)
+        if command.startswith("bench/bench snapshot"):
+            shell(command)  # again: the newer one takes the older one's place
     assert "control-domain" in said["bench/bench run xl info"]
     assert (tmp_path / "shot.png").read_bytes().startswith(b"\x89PNG")
     assert "typed-from-docs" in said["bench/bench list"]

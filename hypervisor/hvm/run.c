@@ -16,6 +16,7 @@
 #include <hv/domain.h>
 #include <hv/evtchn.h>
 #include <hv/exit.h>
+#include <hv/iommu.h>
 #include <hv/log.h>
 #include <hv/metal.h>
 #include <hv/ops.h>
@@ -81,9 +82,21 @@ void clock_alarm(void)
     c->tick = true;
 }
 
+/* Blocked DMA is told of by the units' interrupt; one that was lost, or that QEMU's AMD-Vi never sends, is found here.
+ */
+static void look_for_faults(const struct cpu *c, uint64_t now)
+{
+    static uint64_t next;
+    if (c->id || now < next)
+        return;
+    next = now + 1000000000;
+    iommu_poll_faults();
+}
+
 /* The alarm's three sources, looked at again when one of them may have changed. */
 static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
 {
+    look_for_faults(c, now);
     metal_set_alarm(MIN(MIN(mine, timers_due(c, now)), sched_alarm_time(c->id)));
 }
 
