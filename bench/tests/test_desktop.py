@@ -2,6 +2,8 @@
 """The control domain with a screen: X, a session, and the client in it."""
 import time
 
+import pytest
+
 from bench.config import Config
 
 DESKTOP = Config(image="control-domain-desktop")
@@ -10,6 +12,7 @@ BACKGROUND = (0x40, 0x48, 0x50)
 WINDOW = (0xF6, 0xF5, 0xF4)
 
 
+@pytest.mark.slow  # hypervisor/tests does the same on top of the hypervisor
 def test_the_client_opens_on_the_screen(bench):
     machine = bench.boot(DESKTOP, "desktop")
     machine.run("until DISPLAY=:0 xdotool search --onlyvisible --class bulkhead; do sleep 0.5; done", timeout=300)

@@ -58,7 +58,7 @@ def test_it_keeps_little_memory(machine):
     assert (build_folder() / "efi/bulkhead.efi").stat().st_size < IMAGE_LIMIT
 
 
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("board", [pytest.param(name, marks=pytest.mark.slow if name == "1 TiB" else ()) for name in BOARDS])
 def test_a_board_comes_up(bench, board):
     config = BOARDS[board]
     machine = bench.boot(config, "board")
