@@ -45,6 +45,7 @@ def test_xens_tools_give_sensible_answers(machine):
     assert len(re.findall(r"^Domain-0 +0 +\d", machine.run("xl vcpu-list").out, re.MULTILINE)) == 2
     assert "Bulkhead hypervisor" in machine.run("xl dmesg").out
     assert "Domain-0" in machine.run("xentop -b -i 1").out
+    assert "nr_features" in machine.run("xen-cpuid").out
     assert "idle time" in machine.run("xenpm get-cpuidle-states").out
     machine.run("xl pci-assignable-list")
     machine.run("xl debug-keys q")

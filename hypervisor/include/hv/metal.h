@@ -52,7 +52,8 @@ unsigned metal_cpu(void); /* number of this CPU, 0 .. metal_nr_cpus() - 1 */
 unsigned metal_nr_cpus(void);
 /* Makes CPU `cpu` leave a guest and look at its work (v->work, its run queue) before it enters one again. */
 void metal_kick(unsigned cpu);
-/* Each CPU has one alarm: sched_alarm() is called there at or after `when` (ns). ~0: none. This CPU's own only. */
+/* Each CPU has one alarm: vcpu_loop there looks at its timers and its queue at or after `when` (ns). ~0: none. This
+ * CPU's own only. */
 void metal_set_alarm(uint64_t when);
 
 /* An MSR of this CPU; false when reading it faults. */
