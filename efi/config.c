@@ -15,22 +15,19 @@ struct parser {
     unsigned int line;
     const char *start, *end; /* the line without blanks around it */
     char wanted[CONFIG_NAME];
-    bool in_entry, mine, found;
-    unsigned int seen; /* bit n: keys[n] was given in this entry */
-    struct config_entry *entry, scratch;
+    struct config_entry *found, current; /* the entry the line is in; without a name: none yet */
     struct trouble *trouble;
 };
-
-enum { KEY_KERNEL, KEY_INITRD, KEY_OPTIONS, KEY_DOM0_MEM, KEY_CONSOLE, KEY_HYPERVISOR, NR_KEYS };
 
 static const struct {
     const char *name;
     size_t place, room;
-} keys[NR_KEYS] = {
-#define FIELD(f) offsetof(struct config_entry, f), sizeof(((struct config_entry *)0)->f)
-    [KEY_KERNEL] = {"kernel", FIELD(kernel)},    [KEY_INITRD] = {"initrd", FIELD(initrd)},
-    [KEY_OPTIONS] = {"options", FIELD(options)}, [KEY_DOM0_MEM] = {"dom0_mem", FIELD(dom0_mem)},
-    [KEY_CONSOLE] = {"console", FIELD(console)}, [KEY_HYPERVISOR] = {"hypervisor", FIELD(hypervisor)},
+} keys[] = {
+#define FIELD(f)                                                                                                       \
+    {                                                                                                                  \
+#f, offsetof(struct config_entry, f), sizeof(((struct config_entry *)0)->f)                                    \
+    }
+    FIELD(kernel), FIELD(initrd), FIELD(options), FIELD(dom0_mem), FIELD(console), FIELD(hypervisor),
 #undef FIELD
 };
 
@@ -105,65 +102,59 @@ static bool is_one_word(const char *text)
     return !*text;
 }
 
-static bool begin_entry(struct parser *p)
+/* The entry that ends here is the result if it is the wanted one. */
+static bool end_entry(struct parser *p)
 {
-    char name[CONFIG_NAME];
-    const char *start = p->start + 1, *end = p->end - 1;
+    struct config_entry *e = &p->current;
 
-    if (p->end[-1] != ']' || start >= end || !copy(name, sizeof(name), start, end) || !is_one_word(name))
-        return trouble_set(p->trouble, "Write '[name]', one word of at most 63 characters.",
-                           "Line %u is not the beginning of an entry.", p->line);
-    if (!p->wanted[0])
-        copy(p->wanted, sizeof(p->wanted), start, end);
-    p->in_entry = true;
-    p->seen = 0;
-    p->mine = text_equal(name, p->wanted);
-    if (p->mine && p->found)
-        return trouble_set(p->trouble, "Give one of them another name.", "Line %u: there are two entries '%s'.",
-                           p->line, name);
-    if (p->mine) {
-        p->found = true;
-        memcpy(p->entry->name, name, sizeof(name));
-    }
+    if (!e->name[0] || !text_equal(e->name, p->wanted))
+        return true;
+    if (p->found->name[0])
+        return trouble_set(p->trouble, "Give one of them another name.", "There are two entries '%s'.", e->name);
+    *p->found = *e;
     return true;
 }
 
-static bool check_value(struct parser *p, unsigned int key, const char *value)
+static bool begin_entry(struct parser *p)
 {
-    struct config_entry *entry = p->mine ? p->entry : &p->scratch;
-
-    if (key == KEY_DOM0_MEM) {
-        entry->dom0_bytes = parse_size(value);
-        if (!entry->dom0_bytes)
-            return trouble_set(p->trouble, "Write a size like 1536M or 2G.", "Line %u: '%s' is not a size.", p->line,
-                               value);
-    }
-    if (key == KEY_CONSOLE && !is_one_word(value))
-        return trouble_set(p->trouble, "Write one word, for instance com1.", "Line %u: '%s' is not one console.",
-                           p->line, value);
+    if (!end_entry(p))
+        return false;
+    memset(&p->current, 0, sizeof(p->current));
+    if (p->end[-1] != ']' || p->end - p->start < 3 ||
+        !copy(p->current.name, sizeof(p->current.name), p->start + 1, p->end - 1) || !is_one_word(p->current.name))
+        return trouble_set(p->trouble, "Write '[name]', one word of at most 63 characters.",
+                           "Line %u is not the beginning of an entry.", p->line);
+    if (!p->wanted[0])
+        memcpy(p->wanted, p->current.name, sizeof(p->wanted));
     return true;
 }
 
 static bool entry_key(struct parser *p, const char *key, const char *start, const char *end)
 {
-    struct config_entry *entry = p->mine ? p->entry : &p->scratch;
+    struct config_entry *e = &p->current;
 
-    for (unsigned int i = 0; i < NR_KEYS; i++) {
-        char *value = (char *)entry + keys[i].place;
+    for (unsigned int i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        char *value = (char *)e + keys[i].place;
 
         if (!text_equal(key, keys[i].name))
             continue;
-        if (p->seen & (1u << i))
+        if (*value)
             return trouble_set(p->trouble, "Keep one of them.", "Line %u: '%s' is given a second time.", p->line, key);
-        p->seen |= 1u << i;
         if (!copy(value, keys[i].room, start, end))
             return trouble_set(p->trouble, "Shorten it.", "Line %u: the value of '%s' is longer than %u characters.",
                                p->line, key, (unsigned int)keys[i].room - 1);
-        return check_value(p, i, value);
+        if (value == e->dom0_mem && *value && !(e->dom0_bytes = parse_size(value)))
+            return trouble_set(p->trouble, "Write a size like 1536M or 2G.", "Line %u: '%s' is not a size.", p->line,
+                               value);
+        if (value == e->console && !is_one_word(value))
+            return trouble_set(p->trouble, "Write one word, for instance com1.", "Line %u: '%s' is not one console.",
+                               p->line, value);
+        return true;
     }
     return trouble_set(p->trouble, ENTRY_KEYS, "Line %u: there is no key '%s' in an entry.", p->line, key);
 }
 
+/* Above the first entry. A choice made already (`entry=` of the boot entry) goes before this one. */
 static bool global_key(struct parser *p, const char *key, const char *start, const char *end)
 {
     char name[CONFIG_NAME];
@@ -181,7 +172,7 @@ static bool global_key(struct parser *p, const char *key, const char *start, con
 
 static bool key_line(struct parser *p)
 {
-    const char *equals = p->start, *key_end, *value;
+    const char *equals = p->start, *key_end;
     char key[32];
 
     while (equals < p->end && *equals != '=')
@@ -190,26 +181,19 @@ static bool key_line(struct parser *p)
     trim(&p->start, &key_end);
     if (equals == p->end || !copy(key, sizeof(key), p->start, key_end))
         return trouble_set(p->trouble, LINE_FORMS, "Line %u is none of these.", p->line);
-    value = equals + 1;
-    trim(&value, &p->end);
-    if (value == p->end && !text_equal(key, "options") && !text_equal(key, "hypervisor"))
-        return trouble_set(p->trouble, "Write a value, or remove the line.", "Line %u: '%s' has no value.", p->line,
-                           key);
-    return p->in_entry ? entry_key(p, key, value, p->end) : global_key(p, key, value, p->end);
+    equals++;
+    trim(&equals, &p->end);
+    return (p->current.name[0] ? entry_key : global_key)(p, key, equals, p->end);
 }
 
 bool config_parse(const char *text, size_t size, const char *wanted, struct config_entry *entry, struct trouble *t)
 {
-    static struct parser parser; /* static: with its scratch entry too large for a stack frame */
+    static struct parser parser; /* static: with an entry in it too large for a stack frame */
     struct parser *p = &parser;
 
-    memset(p, 0, sizeof(*p));
+    *p = (struct parser){.text = text, .size = size, .found = entry, .trouble = t};
     memset(entry, 0, sizeof(*entry));
-    p->text = text;
-    p->size = size;
-    p->entry = entry;
-    p->trouble = t;
-    if (wanted && !copy(p->wanted, sizeof(p->wanted), wanted, wanted + text_length(wanted)))
+    if (!copy(p->wanted, sizeof(p->wanted), wanted, wanted + text_length(wanted)))
         return trouble_set(t, "Choose an entry of the configuration.",
                            "No entry has a name as long as the one asked for.");
     while (next_line(p)) {
@@ -221,8 +205,10 @@ bool config_parse(const char *text, size_t size, const char *wanted, struct conf
         if (!(*p->start == '[' ? begin_entry(p) : key_line(p)))
             return false;
     }
-    if (!p->found && p->wanted[0])
+    if (!end_entry(p))
+        return false;
+    if (!entry->name[0] && p->wanted[0])
         return trouble_set(t, "Add it, or name another in 'default = NAME' or in the boot entry (entry=NAME).",
                            "There is no entry '%s'.", p->wanted);
-    return p->found || trouble_set(t, "Add '[name]' and below it 'kernel = FILE'.", "There is no entry in it.");
+    return entry->name[0] || trouble_set(t, "Add '[name]' and below it 'kernel = FILE'.", "There is no entry in it.");
 }

@@ -24,7 +24,7 @@ struct config_entry {
 };
 
 /*
- * Reads all of `text` and fills `entry` with the entry called `wanted`, or without one (NULL or "") the default entry,
+ * Reads all of `text` and fills `entry` with the entry called `wanted`, or without one ("") the default entry,
  * or without that the first. False, with `t` naming the line, when a line is wrong or the entry is not there.
  */
 bool config_parse(const char *text, size_t size, const char *wanted, struct config_entry *entry, struct trouble *t);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Every message goes to the screen and to the serial line. Where the firmware's own console is on the serial line
- * already, a second copy would only garble it; elsewhere the firmware's serial driver is used, or without one the
- * first 16550 itself, where every PC had it.
+ * already, a second copy would only garble it; elsewhere the first 16550 is written to, where every PC has it, for
+ * firmware has a driver for it only where it has a console there.
  */
 #include "loader.h"
 
@@ -12,8 +12,6 @@
 #define LSR_EMPTY 0x20
 #define PATIENCE 100000u /* reads of a port, about 0.1 s: a line nobody drains must not stop the machine */
 
-static const struct efi_guid serial_guid = EFI_SERIAL_IO;
-static struct efi_serial *serial;
 static bool has_uart;
 
 static void out8(uint16_t port, uint8_t value)
@@ -54,19 +52,20 @@ static void uart_put(char c)
 
 void console_open(void)
 {
-    if (firmware_serial_console())
-        return;
-    if (boot_services->locate_protocol(&serial_guid, NULL, (void **)&serial) != EFI_SUCCESS)
-        serial = NULL;
-    has_uart = !serial && uart_open();
+    has_uart = !firmware_serial_console() && uart_open();
+}
+
+static void put(char c)
+{
+    if (fw->out)
+        fw->out->print(fw->out, (const efi_char[]){(efi_char)c, 0});
+    if (has_uart)
+        uart_put(c);
 }
 
 void print(const char *format, ...)
 {
     static char text[2304];
-    static efi_char wide[sizeof(text) * 2];
-    static char bytes[sizeof(wide) / sizeof(*wide)];
-    uint64_t used = 0;
     va_list list;
 
     va_start(list, format);
@@ -74,18 +73,9 @@ void print(const char *format, ...)
     va_end(list);
     for (const char *c = text; *c; c++) {
         if (*c == '\n')
-            bytes[used++] = '\r';
-        bytes[used++] = *c;
+            put('\r');
+        put(*c);
     }
-    for (uint64_t i = 0; i < used; i++)
-        wide[i] = (efi_char)bytes[i];
-    wide[used] = 0;
-    if (fw->out)
-        fw->out->print(fw->out, wide);
-    for (uint64_t i = 0; has_uart && i < used; i++)
-        uart_put(bytes[i]);
-    if (serial)
-        serial->write(serial, &used, bytes);
 }
 
 bool console_key(struct efi_key *key)

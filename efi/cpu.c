@@ -1,71 +1,60 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Whether this processor, as the firmware left it, can run the hypervisor; asked first, while there is still a way
- * back. APM 2, 15.4 (enabling SVM), 15.30.1 (VM_CR); APM 3, appendix E (CPUID).
- */
-#include "loader.h"
+/* Asked first, while there is a way back. APM 2, 15.4 (enabling SVM), 15.30.1 (VM_CR); APM 3, appendix E (CPUID). */
+#include "cpu.h"
 
 #define VM_CR 0xc0010114u
-#define VM_CR_SVMDIS (1u << 4)
+#define TURN_ON "Turn on 'SVM', 'AMD-V' or 'virtualization' in the firmware's setup; "
 
+bool cpu_suits(const struct cpu_facts *f, struct trouble *t)
+{
+    if (!f->svm && f->vmx)
+        return trouble_set(t, "Use a computer with an AMD processor.",
+                           "The processor has Intel's VT-x, which this version of Bulkhead does not support yet.");
+    if (!f->svm)
+        return trouble_set(t, TURN_ON "in a virtual machine, allow nesting.",
+                           "The processor has no AMD-V (SVM), or the firmware hides it.");
+    if (f->locked)
+        return trouble_set(t, TURN_ON "then switch the computer off and on.",
+                           "The firmware has turned AMD-V (SVM) off and locked it.");
+    if (!f->nested_paging)
+        return trouble_set(t, "Use a newer processor; in a virtual machine, allow nested paging.",
+                           "The processor has AMD-V, but no nested paging (NPT).");
+    if (f->five_levels)
+        return trouble_set(t, "Turn off '5-level paging' or 'LA57' in the firmware's setup.",
+                           "The firmware uses page tables of five levels.");
+    return true;
+}
+
+#ifndef EFI_HOST
 struct leaf {
     uint32_t a, b, c, d;
 };
 
+/* The leaf, or zeros when the processor has none of that number. */
 static struct leaf cpuid(uint32_t number)
 {
+    uint32_t highest = number & 0x80000000u;
     struct leaf l;
 
+    __asm__ volatile("cpuid" : "+a"(highest) : : "rbx", "rcx", "rdx");
+    if (highest < number)
+        return (struct leaf){0};
     __asm__ volatile("cpuid" : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d) : "a"(number), "c"(0));
     return l;
 }
 
-/* The leaf, or zeros when the processor has none of that number. */
-static struct leaf extended(uint32_t number)
+struct cpu_facts cpu_read(void)
 {
-    return cpuid(0x80000000u).a >= number ? cpuid(number) : (struct leaf){0};
-}
-
-static uint64_t read_msr(uint32_t number)
-{
-    uint32_t low, high;
-
-    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
-    return (uint64_t)high << 32 | low;
-}
-
-static bool five_level_paging(void)
-{
+    struct cpu_facts f = {
+        .svm = cpuid(0x80000001u).c >> 2 & 1, .vmx = cpuid(1).c >> 5 & 1, .nested_paging = cpuid(0x8000000au).d & 1};
+    uint32_t low = 0, high;
     uint64_t cr4;
 
+    if (f.svm)
+        __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(VM_CR));
+    f.locked = low >> 4 & 1; /* SVMDIS */
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
-    return cr4 >> 12 & 1;
+    f.five_levels = cr4 >> 12 & 1;
+    return f;
 }
-
-bool cpu_has_1g_pages(void)
-{
-    return extended(0x80000001u).d >> 26 & 1;
-}
-
-void cpu_check(void)
-{
-    if (!(extended(0x80000001u).c >> 2 & 1)) {
-        if (cpuid(1).c >> 5 & 1)
-            fail(EFI_UNSUPPORTED, "It has Intel's VT-x, which this version of Bulkhead does not support yet.",
-                 "Use a computer with an AMD processor.", "This processor cannot run Bulkhead.");
-        fail(EFI_UNSUPPORTED, "It has no AMD-V (SVM), or the firmware hides it.",
-             "Turn on 'SVM', 'AMD-V' or 'virtualization' in the firmware's setup; in a virtual machine, allow nesting.",
-             "This processor cannot run Bulkhead.");
-    }
-    if (read_msr(VM_CR) & VM_CR_SVMDIS)
-        fail(EFI_UNSUPPORTED, "The firmware has turned AMD-V (SVM) off and locked it.",
-             "Turn on 'SVM', 'AMD-V' or 'virtualization' in the firmware's setup, then switch the computer off and on.",
-             "This processor cannot run Bulkhead.");
-    if (!(extended(0x8000000au).d & 1))
-        fail(EFI_UNSUPPORTED, "It has AMD-V, but no nested paging (NPT).",
-             "Use a newer processor; in a virtual machine, allow nested paging.",
-             "This processor cannot run Bulkhead.");
-    if (five_level_paging())
-        fail(EFI_UNSUPPORTED, "The firmware uses page tables of five levels.",
-             "Turn off '5-level paging' or 'LA57' in the firmware's setup.", "Bulkhead cannot take over here.");
-}
+#endif

@@ -20,7 +20,6 @@ typedef uint16_t efi_char;
 #define EFI_LOAD_ERROR (EFI_ERROR_BIT | 1)
 #define EFI_INVALID_PARAMETER (EFI_ERROR_BIT | 2)
 #define EFI_UNSUPPORTED (EFI_ERROR_BIT | 3)
-#define EFI_BUFFER_TOO_SMALL (EFI_ERROR_BIT | 5)
 #define EFI_NOT_FOUND (EFI_ERROR_BIT | 14)
 
 struct efi_guid {
@@ -49,7 +48,7 @@ enum efi_memory_type {
     EFI_UNACCEPTED,
 };
 
-enum efi_allocate_type { EFI_ANY_PAGES, EFI_MAX_ADDRESS, EFI_AT_ADDRESS };
+enum efi_allocate_type { EFI_ANY_PAGES, EFI_MAX_ADDRESS };
 
 struct efi_memory_descriptor {
     uint32_t type, pad;
@@ -155,7 +154,6 @@ struct efi_device_path {
 #define EFI_PATH_MEDIA 4
 #define EFI_PATH_FILE 4
 #define EFI_PATH_END 0x7f
-#define EFI_PATH_END_ALL 0xff
 
 /* 9.1 Loaded image */
 struct efi_loaded_image {
@@ -191,15 +189,8 @@ struct efi_file_system {
     efi_status (*open_volume)(struct efi_file_system *self, struct efi_file **root);
 };
 
-/* 12.8 Serial I/O */
-struct efi_serial {
-    uint32_t revision;
-    void *reset, *set_attributes, *set_control, *get_control;
-    efi_status (*write)(struct efi_serial *self, uint64_t *size, const void *data);
-};
-
 /* 12.9 Graphics output */
-enum efi_pixels { EFI_PIXELS_RGB, EFI_PIXELS_BGR, EFI_PIXELS_MASKS, EFI_PIXELS_NONE };
+enum efi_pixels { EFI_PIXELS_RGB, EFI_PIXELS_BGR, EFI_PIXELS_MASKS };
 
 struct efi_graphics_info {
     uint32_t version, width, height;
@@ -227,7 +218,6 @@ struct efi_graphics {
 #define EFI_GLOBAL EFI_GUID(0x8be4df61u, 0x93ca, 0x11d2, 0xaa0d, 0x00e098032b8cull)
 #define EFI_LOADED_IMAGE EFI_GUID(0x5b1b31a1u, 0x9562, 0x11d2, 0x8e3f, 0x00a0c969723bull)
 #define EFI_FILE_SYSTEM EFI_GUID(0x964e5b22u, 0x6459, 0x11d2, 0x8e39, 0x00a0c969723bull)
-#define EFI_SERIAL_IO EFI_GUID(0xbb25cf6fu, 0xf1d4, 0x11d2, 0x9a0c, 0x0090273fc1fdull)
 #define EFI_GRAPHICS EFI_GUID(0x9042a9deu, 0x23dc, 0x4a38, 0x96fb, 0x7aded080516aull)
 #define EFI_ACPI_20 EFI_GUID(0x8868e871u, 0xe4f1, 0x11d3, 0xbc22, 0x0080c73c8881ull)
 #define EFI_SMBIOS EFI_GUID(0xeb9d2d31u, 0x2d88, 0x11d3, 0x9a16, 0x0090273fc14dull)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The last instructions of the loader: enter(struct enter *), called by Windows' ABI (argument in RCX); and the
- * hypervisor's ELF file, which the build passes as HV_ELF. This code lies in memory that both the firmware's page
+ * The last instructions of the loader: enter(root, stack_end, info), called by Windows' ABI (RCX, RDX, R8); and the
+ * hypervisor's image, which the build passes as HV_IMAGE. This code lies in memory that both the firmware's page
  * tables and ours map one to one, so execution goes on across the change of CR3.
  */
     .text
@@ -9,11 +9,8 @@
 enter:
     cli
     cld
-    mov     16(%rcx), %rsi          /* entry */
-    mov     24(%rcx), %rdi          /* bootinfo */
-    mov     8(%rcx), %rdx           /* end of the stack */
-    mov     0(%rcx), %rax
-    mov     %rax, %cr3
+    mov     %r8, %rdi               /* bootinfo */
+    mov     %rcx, %cr3
     /* A known state: PAE alone, so no global pages, PCIDs or CET; caches, write protection, native FPU errors. */
     mov     $0x20, %eax
     mov     %rax, %cr4
@@ -35,6 +32,7 @@ enter:
     lretq
 1:  xor     %ebp, %ebp
     push    %rbp                    /* a return address of 0: the end of any backtrace, and the ABI's alignment */
+    mov     $-0x80000000, %rsi      /* HV_IMAGE_BASE */
     jmp     *%rsi
 
     .section .rdata, "dr"
@@ -49,4 +47,4 @@ gdt_pointer:
 
     .section .hv, "dr"
     .balign 4096
-    .incbin HV_ELF
+    .incbin HV_IMAGE

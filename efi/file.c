@@ -9,45 +9,43 @@
 
 static const struct efi_guid file_system_guid = EFI_FILE_SYSTEM;
 
-/* The loader's own path, from the file nodes of its device path; its folder, with a \ at the end, stays. */
+/* The loader's folder, with a \ at its end, from the file nodes of its device path (UEFI 10.3.5.4). */
 static void own_folder(char *to, size_t room)
 {
-    const uint8_t *node = (const uint8_t *)fw_loaded->file;
-    size_t used = 0, folder = 0;
+    size_t used = 0, length;
 
-    to[used++] = '\\';
-    while (node && node[0] != EFI_PATH_END) {
-        uint16_t length = (uint16_t)(node[2] | node[3] << 8);
-
+    for (const uint8_t *node = (const uint8_t *)fw_loaded->file; node && *node != EFI_PATH_END; node += length) {
+        length = node[2] | (size_t)node[3] << 8;
         if (length < sizeof(struct efi_device_path))
             break;
-        if (node[0] == EFI_PATH_MEDIA && node[1] == EFI_PATH_FILE && used > 1)
-            to[used++] = '\\';
-        for (unsigned int i = 4; node[0] == EFI_PATH_MEDIA && node[1] == EFI_PATH_FILE && i + 1 < length; i += 2) {
-            efi_char c = (efi_char)(node[i] | node[i + 1] << 8);
+        if (node[0] != EFI_PATH_MEDIA || node[1] != EFI_PATH_FILE)
+            continue;
+        for (size_t i = 2; i < length && used + 1 < room; i += 2) {
+            char c = i == 2 ? '\\' : node[i + 1] || node[i] > '~' ? '?' : (char)node[i];
 
-            if (!c || used + 2 >= room)
+            if (!c)
                 break;
-            if (c != '\\' || to[used - 1] != '\\')
-                to[used++] = c < 128 ? (char)c : '?';
+            if (c != '\\' || !used || to[used - 1] != '\\')
+                to[used++] = c;
         }
-        node += length;
     }
-    for (size_t i = 0; i < used; i++)
-        if (to[i] == '\\')
-            folder = i + 1;
-    to[folder] = 0;
+    while (used && to[used - 1] != '\\')
+        used--;
+    to[used] = 0;
 }
 
-void file_path(const char *path, char *to, size_t room)
+const char *file_path(const char *name)
 {
-    char folder[CONFIG_PATH];
+    static char path[2 * CONFIG_PATH];
+    char folder[CONFIG_PATH] = "";
 
-    own_folder(folder, sizeof(folder));
-    text_format(to, room, "%s%s", *path == '/' || *path == '\\' ? "" : folder, path);
-    for (; *to; to++)
-        if (*to == '/')
-            *to = '\\';
+    if (*name != '/' && *name != '\\')
+        own_folder(folder, sizeof(folder));
+    text_format(path, sizeof(path), "%s%s", folder, name);
+    for (char *c = path; *c; c++)
+        if (*c == '/')
+            *c = '\\';
+    return path;
 }
 
 static efi_status open_file(const char *path, struct efi_file **file)
@@ -62,9 +60,8 @@ static efi_status open_file(const char *path, struct efi_file **file)
         name[i] = (uint8_t)path[i];
     while (path[i++]);
     status = boot_services->handle_protocol(fw_loaded->device, &file_system_guid, (void **)&system);
-    if (status != EFI_SUCCESS)
-        return status;
-    status = system->open_volume(system, &root);
+    if (status == EFI_SUCCESS)
+        status = system->open_volume(system, &root);
     if (status != EFI_SUCCESS)
         return status;
     status = root->open(root, file, name, EFI_FILE_READ, 0);
@@ -72,13 +69,15 @@ static efi_status open_file(const char *path, struct efi_file **file)
     return status;
 }
 
-static efi_status file_size(struct efi_file *file, uint64_t *size)
+/* 0: it is empty, or a folder, which has no end to go to. */
+static uint64_t file_size(struct efi_file *file)
 {
-    efi_status status = file->set_position(file, EFI_FILE_END);
+    uint64_t size = 0;
 
-    if (status == EFI_SUCCESS)
-        status = file->get_position(file, size);
-    return status == EFI_SUCCESS ? file->set_position(file, 0) : status;
+    if (file->set_position(file, EFI_FILE_END) != EFI_SUCCESS || file->get_position(file, &size) != EFI_SUCCESS ||
+        file->set_position(file, 0) != EFI_SUCCESS)
+        return 0;
+    return size;
 }
 
 static void read_pieces(struct efi_file *file, uint8_t *to, uint64_t size, const char *path)
@@ -111,29 +110,24 @@ static void read_pieces(struct efi_file *file, uint8_t *to, uint64_t size, const
 
 struct boot_module file_read(const char *name, uint64_t max, const char *remedy)
 {
+    const char *path = file_path(name);
     struct boot_module m = {0};
-    char path[2 * CONFIG_PATH];
     struct efi_file *file;
-    efi_status status;
+    efi_status status = open_file(path, &file);
 
-    file_path(name, path, sizeof(path));
-    status = open_file(path, &file);
     if (status != EFI_SUCCESS)
         fail(status,
              status == EFI_NOT_FOUND ? "The file is not on the partition this loader was started from."
                                      : status_text(status),
              remedy, "The file %s cannot be opened.", path);
-    status = file_size(file, &m.size);
-    if (status != EFI_SUCCESS || m.size == 0 || m.size > max) {
+    m.size = file_size(file);
+    if (m.size == 0 || m.size > max) {
         file->close(file);
-        fail(EFI_LOAD_ERROR,
-             status != EFI_SUCCESS ? "It is not a file."
-             : m.size              ? "It is too large."
-                                   : "It is empty.",
-             remedy, "The file %s cannot be used.", path);
+        fail(EFI_LOAD_ERROR, m.size ? "It is too large." : "It is empty, or not a file.", remedy,
+             "The file %s cannot be used.", path);
     }
     print("Reading %s (%llu KiB) ", path, (unsigned long long)(m.size + 1023) >> 10);
-    m.start = (uint64_t)pages_get(m.size, 4096, IDENTITY_MAX, path);
+    m.start = (uint64_t)pages_get(m.size, 4096, path);
     read_pieces(file, (uint8_t *)m.start, m.size, path);
     return m;
 }

@@ -17,8 +17,6 @@
 
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
-#define FOUR_GIB GIB(4)
-#define IDENTITY_MAX GIB(512)
 
 extern struct efi_system_table *fw;
 extern efi_handle fw_image;
@@ -34,28 +32,21 @@ void console_open(void);
 void print(const char *format, ...) format_like(1, 2);
 bool console_key(struct efi_key *key);
 
-/* pages.c: every page the loader holds is listed, and given back when it fails. Below 4 GiB where it fits. */
-void *pages_get(uint64_t size, uint64_t align, uint64_t limit, const char *what);
+/* pages.c: whole pages, below 4 GiB where they fit, given back when the loader fails; and the firmware's memory map */
+void *pages_get(uint64_t size, uint64_t align, const char *what);
 void pages_release_all(void);
-void pages_map(struct memmap *map, uint64_t *key);
+uint64_t pages_map(struct memmap *map); /* the key for leaving boot services */
 
-/* file.c: paths are relative to the loader's folder, or absolute */
-struct boot_module file_read(const char *path, uint64_t max, const char *remedy);
-void file_path(const char *path, char *to, size_t room);
-
-/* section.c: what is inside the loader's own file (and so under its signature); start 0: nothing */
-struct boot_module section_find(const char *name);
+/* file.c: names are relative to the loader's folder, or absolute; file_path()'s answer is valid until the next one */
+struct boot_module file_read(const char *name, uint64_t max, const char *remedy);
+const char *file_path(const char *name);
 
 /* firmware.c: facts for the hypervisor */
 bool firmware_secure_boot(void);
 bool firmware_serial_console(void);
 void firmware_collect(struct bootinfo *info);
 
-/* cpu.c */
-void cpu_check(void);
-bool cpu_has_1g_pages(void);
-
 /* jump.c: leaves the firmware; nothing can fail any more that could be told */
-noreturn void jump(struct bootinfo *info, uint64_t entry);
+noreturn void jump(struct bootinfo *info);
 
 #endif

@@ -6,7 +6,7 @@
 #include "memmap.h"
 
 #define PAGE 4096ull
-#define LOWEST 0x100000ull /* the first MiB is left to processors that start in real mode */
+#define TOP (~0ull << 12)
 
 /* Strongest first. */
 static const uint32_t by_strength[] = {
@@ -37,20 +37,16 @@ static uint32_t kind_of(uint32_t type)
     return type < sizeof(kinds) && kinds[type] ? kinds[type] : BOOT_RESERVED;
 }
 
-/* The range of one descriptor; an empty one when there is nothing in it. RAM is cut to whole pages, the rest grows. */
+/* The range of one descriptor, which begins at a page (UEFI 7.2.3); of one that ends nowhere what there can be. */
 static struct boot_range to_range(const struct efi_memory_descriptor *d)
 {
-    struct boot_range r = {.kind = kind_of(d->type), .efi_type = d->type, .efi_attributes = d->attributes};
-    const uint64_t rounding = r.kind == BOOT_RAM ? PAGE - 1 : 0, last_page = ~(PAGE - 1);
-    const uint64_t room = last_page - (d->physical_start & last_page);
-    uint64_t end = d->pages < room / PAGE ? d->physical_start + d->pages * PAGE : last_page;
+    const uint64_t start = d->physical_start & ~(PAGE - 1), room = (TOP - start) / PAGE;
+    struct boot_range r = {.start = start,
+                           .end = start + (d->pages < room ? d->pages : room) * PAGE,
+                           .kind = kind_of(d->type),
+                           .efi_type = d->type,
+                           .efi_attributes = d->attributes};
 
-    if (d->physical_start > last_page - rounding || d->pages == 0)
-        return (struct boot_range){0};
-    r.start = (d->physical_start + rounding) & last_page;
-    if (r.kind != BOOT_RAM && (end & (PAGE - 1)))
-        end += PAGE - 1;
-    r.end = end & last_page;
     /* One value for all that is used alike, so that neighbours join. */
     if (r.kind == BOOT_RAM)
         r.efi_type = EFI_CONVENTIONAL;
@@ -66,7 +62,8 @@ static unsigned int insert(struct boot_range *ranges, unsigned int count, struct
         uint64_t gap_end = i < count && ranges[i].start < r.end ? ranges[i].start : r.end;
 
         if (r.start < gap_end) {
-            memmove(&ranges[i + 1], &ranges[i], (count - i) * sizeof(*ranges));
+            for (unsigned int j = count; j > i; j--)
+                ranges[j] = ranges[j - 1];
             ranges[i] = r;
             ranges[i].end = gap_end;
             r.start = gap_end;
@@ -94,8 +91,8 @@ static unsigned int join(struct boot_range *ranges, unsigned int count)
 }
 
 /*
- * Room: each descriptor has two ends, so n of them cut the address space into at most 2n + 1 pieces, and no two ranges
- * share a piece.
+ * MEMMAP_RANGES are enough: each descriptor has two ends, so n of them cut the address space into at most 2n + 1
+ * pieces, and no two ranges share a piece.
  */
 unsigned int memmap_convert(const struct memmap *map, struct boot_range *ranges)
 {
@@ -112,43 +109,4 @@ unsigned int memmap_convert(const struct memmap *map, struct boot_range *ranges)
         }
     }
     return join(ranges, count);
-}
-
-uint64_t memmap_ram(const struct boot_range *ranges, unsigned int count, uint64_t limit, uint64_t *end)
-{
-    uint64_t sum = 0;
-
-    *end = 0;
-    for (unsigned int i = 0; i < count; i++) {
-        const struct boot_range *r = &ranges[i];
-
-        if (r->kind == BOOT_MMIO || r->kind == BOOT_RESERVED || r->kind == BOOT_UNUSABLE || r->kind == BOOT_PERSISTENT)
-            continue;
-        sum += r->end - r->start;
-        if (r->start < limit)
-            *end = r->end < limit ? r->end : limit;
-    }
-    return sum;
-}
-
-uint64_t memmap_fit(const struct memmap *map, uint64_t size, uint64_t align, uint64_t limit)
-{
-    uint64_t best = 0;
-
-    for (uint64_t i = 0; i < map->size / map->step; i++) {
-        struct efi_memory_descriptor d;
-        struct boot_range r;
-        uint64_t at;
-
-        memcpy(&d, (const uint8_t *)map->entries + i * map->step, sizeof(d));
-        r = to_range(&d);
-        r.start = r.start > LOWEST ? r.start : LOWEST;
-        r.end = r.end < limit ? r.end : limit;
-        if (d.type != EFI_CONVENTIONAL || r.end <= r.start || r.end - r.start < size)
-            continue;
-        at = (r.end - size) & ~(align - 1);
-        if (at >= r.start && at > best)
-            best = at;
-    }
-    return best;
 }

@@ -1,39 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Pages of the pool: root, identity map's level 3, image's level 3, image's level 2, then one level 2 for each GiB
- * that is mapped by 2 MiB pages: the first four always, for MMIO and RAM of different cache types share them.
- */
+/* All by pages of 2 MiB, which every processor has. Pages of the pool: root, levels 3 and 2 of the image, the rest. */
 #include "paging.h"
 
 #include <hv/bootinfo.h>
 
 #define PRESENT_WRITE 3ull
 #define LARGE 0x80ull
-#define FIXED 4u
-#define SMALL_GIB 4u
 #define TWO_MIB 0x200000ull
 
-static uint64_t small_gib(const struct paging *p)
+void paging_build(uint64_t *pool, uint64_t gib, uint64_t image, uint64_t image_size)
 {
-    return p->has_1g ? SMALL_GIB : p->identity_end >> 30;
-}
+    uint64_t *const upper = pool + 512, *const lower = pool + 1024, *const level3 = pool + 1536,
+                    *const level2 = pool + 2048;
 
-uint64_t paging_pages(const struct paging *p)
-{
-    return FIXED + small_gib(p);
-}
-
-void paging_build(const struct paging *p, uint64_t *pool, uint64_t at)
-{
-    uint64_t *root = pool, *identity = pool + 512, *upper = pool + 1024, *image = pool + 1536, *small = pool + 2048;
-
-    root[0] = (at + 4096) | PRESENT_WRITE;
-    root[HV_IMAGE_BASE >> 39 & 511] = (at + 2 * 4096) | PRESENT_WRITE;
-    upper[HV_IMAGE_BASE >> 30 & 511] = (at + 3 * 4096) | PRESENT_WRITE;
-    for (uint64_t i = 0; i * TWO_MIB < p->image_size; i++)
-        image[i] = (p->image_start + i * TWO_MIB) | LARGE | PRESENT_WRITE;
-    for (uint64_t i = 0; i < p->identity_end >> 30; i++)
-        identity[i] = i < small_gib(p) ? (at + (FIXED + i) * 4096) | PRESENT_WRITE : i << 30 | LARGE | PRESENT_WRITE;
-    for (uint64_t i = 0; i < small_gib(p) * 512; i++)
-        small[i] = i * TWO_MIB | LARGE | PRESENT_WRITE;
+    pool[0] = (uintptr_t)level3 | PRESENT_WRITE;
+    pool[HV_IMAGE_BASE >> 39 & 511] = (uintptr_t)upper | PRESENT_WRITE;
+    upper[HV_IMAGE_BASE >> 30 & 511] = (uintptr_t)lower | PRESENT_WRITE;
+    for (uint64_t i = 0; i * TWO_MIB < image_size; i++)
+        lower[i] = (image + i * TWO_MIB) | LARGE | PRESENT_WRITE;
+    for (uint64_t i = 0; i < gib; i++)
+        level3[i] = (uintptr_t)(level2 + 512 * i) | PRESENT_WRITE;
+    for (uint64_t i = 0; i < gib * 512; i++)
+        level2[i] = i * TWO_MIB | LARGE | PRESENT_WRITE;
 }

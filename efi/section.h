@@ -3,9 +3,11 @@
 #ifndef EFI_SECTION_H
 #define EFI_SECTION_H
 
+#include <hv/bootinfo.h>
+
 #include "text.h"
 
-/* Where in `image` (as the firmware laid it out, `size` bytes) the section `name` lies; false: it has none. */
-bool pe_find_section(const void *image, uint64_t size, const char *name, uint64_t *at, uint64_t *length);
+/* The section `name` of `image`, `size` bytes as the firmware laid it out; start 0: it has none. */
+struct boot_module section_find(const void *image, uint64_t size, const char *name);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Formatting and the four memory functions a compiler may call by itself. Pure; natively the C library's memory
+ * Formatting and the three memory functions a compiler may call by itself. Pure; natively the C library's memory
  * functions are used, so that the sanitizers see every access.
  */
 #include "text.h"
@@ -14,12 +14,6 @@ static void put(struct sink *s, char c)
 {
     if (s->used + 1 < s->room)
         s->to[s->used++] = c;
-}
-
-static void put_text(struct sink *s, const char *text)
-{
-    for (text = text ? text : "(none)"; *text; text++)
-        put(s, *text);
 }
 
 static void put_number(struct sink *s, unsigned long long n, unsigned int base)
@@ -52,14 +46,11 @@ void text_format_list(char *to, size_t room, const char *format, va_list list)
         wide = format[0] == 'l' && format[1] == 'l';
         format += wide ? 2 : 0;
         if (*format == 's')
-            put_text(&s, va_arg(list, const char *));
-        else if (*format == 'c')
-            put(&s, (char)va_arg(list, int));
+            for (const char *text = va_arg(list, const char *); *text; text++)
+                put(&s, *text);
         else if (*format == 'u' || *format == 'x')
             put_number(&s, wide ? va_arg(list, unsigned long long) : va_arg(list, unsigned int),
                        *format == 'u' ? 10 : 16);
-        else if (*format == '%')
-            put(&s, '%');
         else
             break;
     }
@@ -111,18 +102,6 @@ void *memcpy(void *to, const void *from, size_t n)
     return result;
 }
 
-void *memmove(void *to, const void *from, size_t n)
-{
-    uint8_t *d = to;
-    const uint8_t *s = from;
-
-    if (d <= s || d >= s + n)
-        return memcpy(to, from, n);
-    while (n--)
-        *(volatile uint8_t *)&d[n] = s[n]; /* volatile: or the compiler makes this a call of memmove */
-    return to;
-}
-
 void *memset(void *to, int byte, size_t n)
 {
     void *result = to;
@@ -133,11 +112,10 @@ void *memset(void *to, int byte, size_t n)
 
 int memcmp(const void *a, const void *b, size_t n)
 {
-    const volatile uint8_t *x = a, *y = b;
+    const uint8_t *x = a, *y = b;
 
-    for (size_t i = 0; i < n; i++)
-        if (x[i] != y[i])
-            return x[i] < y[i] ? -1 : 1;
-    return 0;
+    for (; n && *x == *y; n--, x++, y++)
+        ;
+    return n ? *x - *y : 0;
 }
 #endif

@@ -19,7 +19,7 @@ struct trouble {
 
 #define format_like(f, a) __attribute__((format(printf, f, a)))
 
-/* Knows %s, %c, %u, %llu, %llx, %%. Always ends `to` with a zero; cuts what does not fit. */
+/* Knows %s, %u, %llu, %llx. Always ends `to` with a zero; cuts what does not fit. */
 void text_format_list(char *to, size_t room, const char *format, va_list list);
 void text_format(char *to, size_t room, const char *format, ...) format_like(3, 4);
 
@@ -31,7 +31,6 @@ size_t text_length(const char *text);
 
 #ifndef EFI_HOST
 void *memcpy(void *to, const void *from, size_t n);
-void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 #else

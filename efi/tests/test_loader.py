@@ -57,20 +57,19 @@ def test_debian_kernel(tmp_path, loader, image):
                   hypervisor="loglvl=all")
     run = machine.boot(tmp_path, esp(tmp_path, loader, config, **files), mem="1G")
     assert run.status == machine.ANSWERED, run
-    assert run.value("kernel size") == (image / "vmlinux").stat().st_size
+    assert run.value("kernel entry") >= 16 << 20 and run.value("kernel segments") >= 4
     assert run.value("initrd size") == (image / "initrd.img").stat().st_size
     assert "hypervisor options = 'dom0_mem=256M console=com1 loglvl=all'" in run.text
     assert "kernel options = 'root=/dev/sda2 quiet'" in run.text
     assert run.value("ram") > 1000 << 20
-    assert (run.value("framebuffer width"), run.value("framebuffer depth")) == (1280, 32)
+    assert (run.value("framebuffer width"), run.value("framebuffer red")) == (1280, 0xff0000)
 
 
 @pytest.mark.parametrize("cpu", [machine.CPU, machine.CPU + ",-pdpe1gb", "max"])
 def test_memory_above_4_gib(tmp_path, loader, cpu):
     run = machine.boot(tmp_path, esp(tmp_path, loader), cpu=cpu, mem="6G")
     assert run.status == machine.ANSWERED, run
-    assert run.value("identity_end") == 8 << 30
-    assert run.value("image_start") > 1 << 30
+    assert 1 << 30 < run.value("image_start") < 4 << 30
 
 
 def shell(tmp_path, loader, *commands, config=None):
@@ -87,7 +86,7 @@ def test_messages_are_not_doubled(tmp_path, loader):
 
 
 def test_serial_io(tmp_path, loader):
-    """Without a UART in ConOut the loader writes to the serial line itself; here it is then told twice."""
+    """Without a UART in ConOut the loader writes to the 16550 itself; here it is then told twice."""
     image = shell(tmp_path, loader, "setvar ConOut -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c -nv -bs -rt =",
                   "\\EFI\\bulkhead\\bulkhead.efi")
     run = machine.boot(tmp_path, image)
@@ -198,7 +197,7 @@ class TestSecureBoot:
         run = machine.boot(tmp_path, made, secure=True, mem="1G")
         assert run.status == machine.ANSWERED, run
         assert run.value("secure_boot") == 1
-        assert run.value("kernel size") == (image / "vmlinux").stat().st_size
+        assert run.value("kernel segments") >= 4
 
     def test_changed_image_is_refused(self, tmp_path, loader, image, key):
         system = make_system(tmp_path, loader, image)

@@ -5,7 +5,10 @@
         .globl hv_start
 /* From efi/: see hv/bootinfo.h. RDI: struct bootinfo. */
 hv_start:
-        cli
+        jmp     1f
+        .balign 8
+        .quad   hv_image_size           /* the loader reads it here */
+1:      cli
         cld
         lea     boot_stack_top(%rip), %rsp
         xor     %ebp, %ebp

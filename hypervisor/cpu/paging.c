@@ -107,7 +107,7 @@ static void early_init(const struct bootinfo *info, const struct boot_range *ran
 {
     for (unsigned i = 0; i < info->nr_ranges; i++) {
         const struct boot_range *r = &ranges[i];
-        uint64_t end = MIN(r->end, MIN(info->identity_end, GIB(4)));
+        uint64_t end = MIN(r->end, GIB(4));
         if (r->kind == BOOT_RAM && end > r->start && end - r->start > early_top - early_low) {
             early_low = r->start;
             early_top = end;
@@ -189,7 +189,7 @@ void paging_init(const struct bootinfo *info)
         if (r->kind != BOOT_RAM)
             continue;
         /* What the tables above were taken from is not free any more; it lies at the end of what was reached. */
-        paddr_t reached = MIN(r->end, MIN(hv_bootinfo->identity_end, GIB(4)));
+        paddr_t reached = MIN(r->end, GIB(4));
         bool early = r->start == early_low;
         if (frame_add_ram(r->start, early ? early_top : r->end) || (early && frame_add_ram(reached, r->end)))
             log_line("Memory from %lx to %lx is left out: too many pieces.", r->start, r->end);

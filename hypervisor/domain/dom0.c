@@ -36,7 +36,6 @@ enum { E820_RAM = 1, E820_ACPI = 3 };
 struct builder {
     const struct bootinfo *info;
     struct domain *d;
-    struct dom0_kernel kernel;
     paddr_t tables, initrd;
     uint64_t wanted; /* bytes of RAM */
 };
@@ -96,7 +95,7 @@ static paddr_t place_low(struct builder *b, uint64_t size)
 {
     for (unsigned i = 0; i < b->d->nr_e820; i++) {
         const struct e820entry *e = &b->d->e820[i];
-        uint64_t at = ROUND_UP(MAX(e->addr, b->kernel.end), size);
+        uint64_t at = ROUND_UP(MAX(e->addr, b->info->kernel.end), size);
         if (e->type == E820_RAM && at + size <= MIN(e->addr + e->size, GIB(1)))
             return at;
     }
@@ -148,23 +147,14 @@ static void finish_e820(struct builder *b)
 /* --- kernel, initrd, start information
  * --------------------------------------------------------------------------------- */
 
-static void load_kernel(struct builder *b)
-{
-    const uint8_t *image = paddr_ptr(b->info->kernel.start);
-    const char *why = "";
-    if (dom0_read_kernel(image, b->info->kernel.size, &b->kernel, &why))
-        panic("The control domain's kernel cannot be started: %s.", why);
-}
-
 static void copy_kernel(struct builder *b)
 {
-    const uint8_t *image = paddr_ptr(b->info->kernel.start);
-    for (unsigned i = 0; i < b->kernel.nr_segments; i++) {
-        const struct dom0_segment *s = &b->kernel.segment[i];
+    for (unsigned i = 0; i < b->info->kernel.nr_segments; i++) {
+        const struct boot_segment *s = &b->info->kernel.segment[i];
         if (!is_ram(b->d, s->at, s->at + s->memory_size))
             panic("The kernel wants to be at %lx to %lx, where the control domain has no memory.", s->at,
                   s->at + s->memory_size);
-        memcpy(paddr_ptr(s->at), image + s->file_offset, s->file_size);
+        memcpy(paddr_ptr(s->at), paddr_ptr(s->from), s->file_size);
         memset((uint8_t *)paddr_ptr(s->at) + s->file_size, 0, s->memory_size - s->file_size);
     }
 }
@@ -348,7 +338,7 @@ static void set_first_vcpu(struct builder *b)
     s.seg[SEG_TR] = (struct segment){ 0, 0x8b, 0x67, 0 };
     s.cr0 = 0x11; /* PE, ET */
     hv->state_put(v, &s);
-    v->regs.rip = b->kernel.entry;
+    v->regs.rip = b->info->kernel.entry;
     v->regs.r[RBX] = start_info;
     v->regs.r[RDX] = 0;
 }
@@ -385,7 +375,6 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options)
     b.info = info;
     b.d = create(options);
     b.wanted = memory_wanted(options);
-    load_kernel(&b);
     take_memory(&b);
     b.tables = place_low(&b, TABLES_SIZE);
     copy_kernel(&b);
@@ -400,7 +389,7 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options)
     give_devices(b.d);
     iommu_flush(b.d);
     log_line("Control domain: %lu MiB, %u vCPUs, kernel at %lx to %lx, entry %lx", b.wanted >> 20, b.d->max_vcpus,
-             b.kernel.start, b.kernel.end, b.kernel.entry);
+             info->kernel.start, info->kernel.end, info->kernel.entry);
     return b.d;
 }
 

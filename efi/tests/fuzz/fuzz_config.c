@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct config_entry entry;
     struct trouble t = {0};
 
-    if (!config_parse((const char *)data, size, size % 3 ? NULL : "a", &entry, &t)) {
+    if (!config_parse((const char *)data, size, size % 3 ? "" : "a", &entry, &t)) {
         CHECK(t.why[0] && t.remedy);
         return 0;
     }

@@ -3,9 +3,12 @@
  * What the EFI loader (efi/) hands to the hypervisor: one struct and what it points to, all physical addresses of
  * pages that the memory map below calls BOOT_LOADER. Valid until boot_free().
  *
- * State at the jump: 64-bit mode, interrupts off, boot services left; the loader's page tables map the first
- * `identity_end` bytes one to one and the image at HV_IMAGE_BASE, all writable and executable; RDI holds the physical
- * address of this struct; RSP is a stack of at least 16 KiB.
+ * State at the jump: 64-bit mode, interrupts off, boot services left; the loader's page tables map the first 4 GiB and
+ * the loader's own memory one to one and the image at HV_IMAGE_BASE, all writable and executable; RDI holds the
+ * physical address of this struct; RSP is a stack of at least 16 KiB.
+ *
+ * The image is flat, without headers: what is at HV_IMAGE_BASE is entered, and 8 bytes behind it stands (64 bits) how
+ * much memory the image takes, with its .bss, which the loader clears.
  */
 #ifndef HV_BOOTINFO_H
 #define HV_BOOTINFO_H
@@ -42,23 +45,34 @@ struct boot_module {
     uint64_t start, size; /* page-aligned start; 0, 0: none */
 };
 
+/* The control domain's kernel, of which the loader has checked that all of this is in the file and below 4 GiB. */
+struct boot_segment {
+    uint64_t at, memory_size; /* where it belongs; what the file does not fill is zero */
+    uint64_t from, file_size; /* physical address in the file */
+};
+#define BOOT_SEGMENTS 16
+
+struct boot_kernel {
+    uint64_t entry, start, end; /* of the PVH note; the segments lie between */
+    uint64_t nr_segments;
+    struct boot_segment segment[BOOT_SEGMENTS];
+};
+
 struct boot_framebuffer {
-    uint64_t base, size; /* 0: none */
-    uint32_t width, height, pitch /* bytes a line */;
-    uint8_t red_position, red_size, green_position, green_size, blue_position, blue_size;
-    uint8_t reserved_position, reserved_size;
-    uint16_t depth; /* bits a pixel */
+    uint64_t base, size;          /* 0: none */
+    uint32_t width, height, line; /* pixels; of 32 bits */
+    uint32_t red, green, blue;    /* masks */
 };
 
 struct bootinfo {
     uint64_t magic;
     uint32_t version, size;
     uint64_t image_start, image_size; /* the hypervisor, physical, with its .bss */
-    uint64_t identity_end;
-    uint64_t ranges; /* physical address of struct boot_range[nr_ranges] */
+    uint64_t ranges;                  /* physical address of struct boot_range[nr_ranges] */
     uint32_t nr_ranges;
     uint32_t secure_boot; /* 1: on */
-    struct boot_module kernel /* an unpacked ELF */, initrd;
+    struct boot_kernel kernel;
+    struct boot_module initrd;
     uint64_t kernel_command_line; /* physical addresses of strings */
     uint64_t hypervisor_command_line;
     uint64_t loader_name;
@@ -66,7 +80,7 @@ struct bootinfo {
     uint64_t smbios, smbios3; /* entry points, 0: none */
     uint64_t efi_system_table;
     uint64_t efi_runtime_services;
-    uint64_t efi_config_table; /* physical address and count of EFI_CONFIGURATION_TABLE */
+    uint64_t efi_config_table; /* of the firmware: physical address and count of EFI_CONFIGURATION_TABLE */
     uint64_t efi_nr_config_tables;
     uint64_t efi_vendor; /* CHAR16 string */
     uint32_t efi_vendor_revision, efi_revision;

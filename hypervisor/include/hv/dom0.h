@@ -14,16 +14,4 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options);
 /* Its first vCPU may run. */
 void dom0_start(struct domain *d);
 
-/* PURE: the PVH kernel at `image`. 0 or -EINVAL with `why`. */
-struct dom0_segment {
-    uint64_t at, memory_size, file_offset, file_size; /* guest-physical */
-};
-#define DOM0_SEGMENTS 16
-struct dom0_kernel {
-    struct dom0_segment segment[DOM0_SEGMENTS];
-    unsigned nr_segments;
-    uint64_t entry, start, end;
-};
-must_check int dom0_read_kernel(const uint8_t *image, uint64_t size, struct dom0_kernel *out, const char **why);
-
 #endif
