@@ -290,17 +290,20 @@ static void give_ports(struct domain *d)
     }
 }
 
-/* Its DMA goes through the IOMMU, its message interrupts through vpci. */
-static void give_device(struct domain *d, uint32_t sbdf)
+/* Its DMA goes through the IOMMU, its message interrupts through vpci. False: hidden (a unit of the IOMMU). */
+static bool give_device(struct domain *d, uint32_t sbdf)
 {
-    int rc = iommu_assign(d, sbdf);
-    if (rc)
-        log_line("Device %04x:%02x:%02x.%u cannot reach memory (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
-                 sbdf >> 3 & 31, sbdf & 7, -rc);
-    rc = vpci_add_device(d, sbdf);
+    int rc = vpci_add_device(d, sbdf);
+    if (rc == -ENODEV)
+        return false;
     if (rc)
         log_line("Device %04x:%02x:%02x.%u gets no interrupts (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
                  sbdf >> 3 & 31, sbdf & 7, -rc);
+    rc = iommu_assign(d, sbdf);
+    if (rc)
+        log_line("Device %04x:%02x:%02x.%u cannot reach memory (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
+                 sbdf >> 3 & 31, sbdf & 7, -rc);
+    return true;
 }
 
 /* All functions of segment 0, without trusting bridges: 256 buses, a function 0 each, more where it says so. */
@@ -313,10 +316,8 @@ static void give_devices(struct domain *d)
             continue;
         unsigned functions = metal_pci_read(sbdf, 14, 1) & 0x80 ? 8 : 1;
         for (unsigned f = 0; f < functions; f++)
-            if (metal_pci_read(sbdf + f, 0, 4) != ~0u) {
-                give_device(d, sbdf + f);
-                count++;
-            }
+            if (metal_pci_read(sbdf + f, 0, 4) != ~0u)
+                count += give_device(d, sbdf + f);
     }
     log_line("%u PCI functions are the control domain's.", count);
 }

@@ -102,7 +102,7 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
 static int do_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
-    if (vplatform_port(v, port, size, in, value, metal_now()) || pci_port(v, port, size, in, value))
+    if (vplatform_port(v, port, size, in, value) || pci_port(v, port, size, in, value))
         return 0;
     if (!rangeset_contains(&d->ioports, port, port + size - 1)) {
         *value = in ? low_bits(size) : *value;
@@ -118,7 +118,7 @@ static int do_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32
 static int do_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     struct domain *d = v->domain;
-    if (vplatform_mmio(v, gpa, size, write, value, metal_now()))
+    if (vplatform_mmio(v, gpa, size, write, value))
         return 0;
     if (d->control && (vpci_ecam_access(d, gpa, size, write, value) || vpci_msix_access(d, gpa, size, write, value)))
         return 0;

@@ -432,7 +432,7 @@ void policy_vcpu_init(struct vcpu *v)
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr - MSR_X2APIC < 0x40 || msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE)
-        return vlapic_msr_read(v, msr, metal_now(), value);
+        return vlapic_msr_read(v, msr, value);
     if (hv->msr_get(v, msr, value))
         return true;
     const uint64_t *stored = stored_msr(v, msr);
@@ -535,7 +535,7 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     uint64_t ignored;
     if (msr - MSR_X2APIC < 0x40 || msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE)
-        return vlapic_msr_write(v, msr, metal_now(), value);
+        return vlapic_msr_write(v, msr, value);
     if (msr == MSR_EFER)
         return put_efer(v, value);
     uint64_t *stored = stored_msr(v, msr);

@@ -13,6 +13,7 @@
 #include <hv/frame.h>
 #include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/vdev.h>
 
 #define TABLE_MAX MIB(1)         /* of ACPI; real ones have a few KiB */
 #define BOOT_RANGE 256           /* reserved regions of more requesters than that wait for iommu_assign() */
@@ -280,6 +281,8 @@ int iommu_init(paddr_t ivrs, paddr_t dmar)
     }
     if (!ivrs)
         find_bridges();
+    for (unsigned i = 0; ivrs && i < iommu_info.nr_units; i++) /* AMD-Vi: each is a PCI function too */
+        vpci_hide((uint32_t)iommu_info.unit[i].segment << 16 | iommu_info.unit[i].bdf);
     rc = probe_units();
     if (iommu_format.widths) {
         rc = live_units(setup_unit, rc);

@@ -35,20 +35,20 @@ static void fresh(void)
             vlapic_free(&cpus[i]);
         cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
-        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
+        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0x1ff));
     }
     CHECK(vplatform_init(&dom, 48) == 0);
 }
 
 static void mmio_write(uint64_t at, unsigned size, uint64_t value)
 {
-    CHECK(vplatform_mmio(&cpus[0], at, size, true, &value, fake_now));
+    CHECK(vplatform_mmio(&cpus[0], at, size, true, &value));
 }
 
 static uint64_t mmio_read(uint64_t at, unsigned size)
 {
     uint64_t value = 0x1234567;
-    CHECK(vplatform_mmio(&cpus[0], at, size, false, &value, fake_now));
+    CHECK(vplatform_mmio(&cpus[0], at, size, false, &value));
     return value;
 }
 
@@ -72,13 +72,13 @@ static bool got(unsigned gsi)
 static void out(uint16_t port, uint8_t byte)
 {
     uint32_t value = byte;
-    CHECK(vplatform_port(&cpus[0], port, 1, false, &value, fake_now));
+    CHECK(vplatform_port(&cpus[0], port, 1, false, &value));
 }
 
 static uint8_t in(uint16_t port)
 {
     uint32_t value = ~0u;
-    CHECK(vplatform_port(&cpus[0], port, 1, true, &value, fake_now) && value < 256);
+    CHECK(vplatform_port(&cpus[0], port, 1, true, &value) && value < 256);
     return value;
 }
 

@@ -65,6 +65,7 @@ def test_a_board_comes_up(bench, board):
     machine = bench.boot(config, "board")
     assert machine.run("nproc").out.strip() == str(config.smp)
     assert "Domain-0" in machine.run("xl list").out
+    assert "0x080600" not in machine.run("cat /sys/bus/pci/devices/*/class").out  # AMD-Vi's own function is hidden
     if config.nic != "none":
         machine.run("for i in $(seq 300); do ip -4 addr | grep -q 'inet 10.0.2.' && exit 0; sleep 0.1; done; exit 1")
 

@@ -37,9 +37,8 @@ enum line { LINE_EXTERNAL = 1, LINE_PIT = 2, LINE_RTC = 4, LINE_HPET = 8 /* and 
 
 struct pic {
     uint8_t irr, imr, isr, line, edge_level /* ELCR */, base;
-    uint8_t first; /* the input of highest priority */
-    uint8_t step;  /* the initialisation word that comes next, 0: none */
-    bool icw4, single, auto_eoi, auto_rotate, special_mask, nested, poll, read_isr;
+    uint8_t step; /* the initialisation word that comes next, 0: none */
+    bool icw4, auto_eoi, read_isr;
 };
 
 /* What irq.c was told of an input of the control domain. */
@@ -56,31 +55,32 @@ struct irqchip {
 };
 
 struct pit_channel {
-    uint64_t start; /* when the count was loaded, ns; frozen: ticks that had gone by */
+    uint64_t start; /* when the count was loaded, ns; with a closed gate: ticks that had gone by */
     uint32_t count; /* 1 to 65536 */
     uint16_t latch;
-    uint8_t mode, access, status;
+    uint8_t mode, access;
     uint8_t latched; /* bytes left to read */
     uint8_t low;     /* first byte of a written pair */
-    bool bcd, gate, loaded, triggered, write_high, read_high, status_latched;
+    bool gate, loaded, write_high, read_high;
 };
 
 struct vtime {
     struct pit_channel pit[3];
-    uint64_t pit_due, rtc_due;
-    bool speaker, pit_off, rtc_off; /* off: HPET's legacy replacement has their lines */
+    uint64_t pit_due, rtc_due, rtc_period_due;
+    bool speaker, legacy_off; /* HPET's legacy replacement has the lines of PIT and RTC */
     uint8_t rtc_index, cmos[128];
-    int64_t rtc_shift;           /* what the guest set its clock ahead of ours, s */
-    int64_t rtc_seen, rtc_alarm; /* seconds: up to where it was looked at; when the alarm comes */
-    uint64_t rtc_period_due;
+    int64_t rtc_shift; /* what the guest set its clock ahead of ours, s */
+    int64_t rtc_seen;  /* seconds: up to where it was looked at */
 };
 
 struct hpet_timer {
-    uint64_t config, compare, period, due;
+    uint32_t config, compare, period;
+    uint64_t due;
 };
 
 struct hpet {
-    uint64_t config, status, base /* the counter at `start` */, start;
+    uint32_t config, status, base /* the counter at `start` */;
+    uint64_t start;
     struct hpet_timer timer[HPET_TIMERS];
 };
 
@@ -94,6 +94,9 @@ struct vplatform {
 };
 
 _Static_assert(sizeof(struct vplatform) <= PAGE_SIZE, "one page");
+
+/* --- platform.c; the lock is held: one of the board's timers has another time --- */
+void vplatform_due(struct domain *d);
 
 /* --- virqchip.c; the lock is held, but for virqchip_* of hv/vdev.h --- */
 void virqchip_init(struct vplatform *p);
@@ -126,7 +129,5 @@ uint64_t vhpet_due(const struct hpet *h);
 void vlapic_lint0(struct domain *d);
 /* Whether the PIC's vectors are for this vCPU. */
 bool vlapic_takes_pic(const struct vcpu *v);
-/* The first vCPU a destination names; 0 when there is none. */
-unsigned vlapic_target(struct domain *d, uint32_t dest, bool logical);
 
 #endif

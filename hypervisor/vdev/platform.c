@@ -9,10 +9,11 @@
 #include "devices.h"
 
 #include <hv/frame.h>
+#include <hv/metal.h>
 
 /* --- timers --- */
-/* Locked. vCPU 0 keeps the board's alarm: it looks at vtime_next() again when that became earlier. */
-static void update_due(struct domain *d)
+/* vCPU 0 keeps the board's alarm: it looks at vtime_next() again when that became earlier. */
+void vplatform_due(struct domain *d)
 {
     struct vplatform *p = d->platform;
     uint64_t due = MIN(MIN(p->time.pit_due, p->time.rtc_due), vhpet_due(&p->hpet));
@@ -31,7 +32,6 @@ void vtime_tick(struct domain *d, uint64_t now)
     vtime_pit_tick(d, now);
     vtime_rtc_tick(d, now);
     vhpet_tick(d, now);
-    update_due(d);
     spin_unlock(&p->lock);
 }
 
@@ -45,23 +45,25 @@ static uint32_t pm_timer_in(struct domain *d, uint16_t port, uint64_t now)
 
 static void ignore(struct domain *d, uint16_t port, uint8_t value, uint64_t now) {}
 
+/* No two rows touch each other. */
 struct port_row {
     uint16_t first, last;
-    bool wide;        /* `in` gives 32 bits from this port on */
+    bool wide;        /* `in` gives 32 bits from this port on, which are of one moment */
     bool not_control; /* the hardware's own, in a control domain */
-    bool timer;       /* an access may change when something is due */
+    bool timed;       /* wants to know `now` */
     uint32_t (*in)(struct domain *d, uint16_t port, uint64_t now);
     void (*out)(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
 };
 
 static const struct port_row ports[] = {
     { 0x20, 0x21, .in = virqchip_pic_in, .out = virqchip_pic_out },
-    { 0x40, 0x43, .timer = true, .in = vtime_in, .out = vtime_out },
-    { 0x61, 0x61, .in = vtime_in, .out = vtime_out },
-    { 0x70, 0x71, .timer = true, .not_control = true, .in = vtime_rtc_in, .out = vtime_rtc_out },
+    { 0x40, 0x43, .timed = true, .in = vtime_in, .out = vtime_out },
+    { 0x61, 0x61, .timed = true, .in = vtime_in, .out = vtime_out },
+    { 0x70, 0x71, .timed = true, .not_control = true, .in = vtime_rtc_in, .out = vtime_rtc_out },
     { 0xa0, 0xa1, .in = virqchip_pic_in, .out = virqchip_pic_out },
     { 0x4d0, 0x4d1, .in = virqchip_pic_in, .out = virqchip_pic_out },
-    { VPM_TIMER_PORT, VPM_TIMER_PORT + 3, .wide = true, .not_control = true, .in = pm_timer_in, .out = ignore },
+    { VPM_TIMER_PORT, VPM_TIMER_PORT + 3, .wide = true, .timed = true, .not_control = true, .in = pm_timer_in,
+      .out = ignore },
 };
 
 static const struct port_row *port_find(const struct domain *d, uint16_t port)
@@ -72,53 +74,45 @@ static const struct port_row *port_find(const struct domain *d, uint16_t port)
     return NULL;
 }
 
-bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value, uint64_t now)
+bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
     struct vplatform *p = d->platform;
     const struct port_row *row = p ? port_find(d, port) : NULL;
     if (!row)
         return false;
-    uint32_t result = 0;
-    bool timer = false;
+    uint64_t now = row->timed ? metal_now() : 0;
+    unsigned present = MIN(size, row->last - port + 1u); /* behind them is nobody */
+    uint32_t result = size < 4 ? (1u << 8 * size) - 1 : ~0u;
     spin_lock(&p->lock);
-    for (unsigned i = 0; i < size; i++) {
-        uint16_t at = port + i;
-        if (!row || at > row->last || at < row->first)
-            row = port_find(d, at);
-        uint32_t byte = 0xff;
-        if (row && in)
-            byte = row->in(d, at, now);
-        else if (row)
-            row->out(d, at, *value >> i * 8, now);
-        timer |= row && row->timer;
-        if (row && row->wide && i == 0 && at + size - 1 <= row->last) {
-            result = byte; /* all of it is of one moment */
-            break;
+    if (in && row->wide && present == size)
+        result &= row->in(d, port, now);
+    else
+        for (unsigned i = 0; i < present; i++) {
+            if (in)
+                result ^= (~row->in(d, port + i, now) & 0xff) << 8 * i;
+            else
+                row->out(d, port + i, *value >> 8 * i, now);
         }
-        result |= (byte & 0xff) << i * 8;
-    }
-    if (timer)
-        update_due(d);
     spin_unlock(&p->lock);
     if (in)
-        *value = size < 4 ? result & ((1u << size * 8) - 1) : result;
+        *value = result;
     return true;
 }
 
 /* --- memory --- */
 /* Registers of 32 bits every 16 bytes; the bytes between read as zero, and only whole aligned writes count
  * (SDM 10.4.1). */
-static bool lapic_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value, uint64_t now)
+static bool lapic_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value)
 {
     uint32_t word = 0;
     if (!vlapic_enabled(v) || vlapic_x2apic(v))
         return false;
     if (write)
-        return !(offset & 15) && size >= 4 ? vlapic_write(v, offset, now, *value) : true;
+        return !(offset & 15) && size >= 4 ? vlapic_write(v, offset, *value) : true;
     if (offset & 12)
         *value = 0;
-    else if (vlapic_read(v, offset & ~15u, now, &word))
+    else if (vlapic_read(v, offset & ~15u, &word))
         *value = word >> (offset & 3) * 8;
     return true;
 }
@@ -136,33 +130,31 @@ static void ioapic_mmio(struct vcpu *v, unsigned offset, unsigned size, bool wri
     spin_unlock(&p->lock);
 }
 
-static void hpet_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value, uint64_t now)
+static void hpet_mmio(struct vcpu *v, unsigned offset, unsigned size, bool write, uint64_t *value)
 {
-    struct domain *d = v->domain;
-    struct vplatform *p = d->platform;
+    struct vplatform *p = v->domain->platform;
+    uint64_t now = metal_now();
     spin_lock(&p->lock);
-    if (write) {
-        vhpet_write(d, offset, size, *value, now);
-        update_due(d);
-    } else {
-        *value = vhpet_read(d, offset, size, now);
-    }
+    if (write)
+        vhpet_write(v->domain, offset, size, *value, now);
+    else
+        *value = vhpet_read(v->domain, offset, size, now);
     spin_unlock(&p->lock);
 }
 
 static unsigned nr_ioapics(const struct vplatform *p) { return (p->nr_gsis + VIOAPIC_PINS - 1) / VIOAPIC_PINS; }
 
-bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value, uint64_t now)
+bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     struct vplatform *p = v->domain->platform;
     if (gpa >> PAGE_SHIFT == v->xapic_base >> PAGE_SHIFT)
-        return lapic_mmio(v, gpa & 0xfff, size, write, value, now);
+        return lapic_mmio(v, gpa & 0xfff, size, write, value);
     if (!p)
         return false;
     if (gpa - VIOAPIC_BASE < nr_ioapics(p) * PAGE_SIZE)
         ioapic_mmio(v, gpa - VIOAPIC_BASE, size, write, value);
     else if (gpa - VHPET_BASE < 1024)
-        hpet_mmio(v, gpa - VHPET_BASE, size, write, value, now);
+        hpet_mmio(v, gpa - VHPET_BASE, size, write, value);
     else
         return false;
     return true;

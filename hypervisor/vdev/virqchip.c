@@ -207,23 +207,15 @@ void virqchip_ioapic_write(struct domain *d, unsigned chip, unsigned offset, uin
 }
 
 /* --- the pair of 8259A --- */
-/* How many inputs rank before the first of `inputs`; 8: none is set. */
-static unsigned rank(const struct pic *pic, uint8_t inputs)
+/*
+ * What firmware and operating systems use: fixed priorities, specific and unspecific EOI, automatic EOI, levels (ELCR).
+ * Rotation, special masks, polling and nesting of slaves change nothing here.
+ */
+/* The input that would interrupt now: the lowest that waits below all in service; or -1. */
+static int pic_request(const struct pic *pic)
 {
-    unsigned turned = (inputs >> pic->first | inputs << (8 - pic->first)) & 0xff;
-    return turned ? (unsigned)__builtin_ctz(turned) : 8;
-}
-
-/* The input that would interrupt now, or -1. */
-static int pic_request(const struct pic *pic, bool master)
-{
-    uint8_t serving = pic->isr;
-    if (pic->special_mask)
-        serving &= ~pic->imr;
-    if (master && pic->nested)
-        serving &= ~4; /* a higher input of the slave gets through */
-    unsigned r = rank(pic, pic->irr & ~pic->imr);
-    return r == 8 || r >= rank(pic, serving) ? -1 : (int)((r + pic->first) & 7);
+    unsigned in_service = pic->isr | 0x100, waiting = pic->irr & ~pic->imr & ((in_service & -in_service) - 1);
+    return waiting ? __builtin_ctz(waiting) : -1;
 }
 
 static void pic_input(struct pic *pic, unsigned input, bool high)
@@ -243,16 +235,14 @@ static void pic_take(struct pic *pic, unsigned input)
         pic->irr &= ~bit;
     if (!pic->auto_eoi)
         pic->isr |= bit;
-    else if (pic->auto_rotate)
-        pic->first = (input + 1) & 7;
 }
 
 static void pic_update(struct domain *d)
 {
     struct irqchip *c = &d->platform->chip;
-    bool slave = pic_request(&c->pic[1], false) >= 0;
+    bool slave = pic_request(&c->pic[1]) >= 0;
     c->pic[0].irr = slave ? c->pic[0].irr | 4 : c->pic[0].irr & ~4;
-    bool output = pic_request(&c->pic[0], true) >= 0, before = load_relaxed(&c->pic_output);
+    bool output = pic_request(&c->pic[0]) >= 0, before = load_relaxed(&c->pic_output);
     store_release(&c->pic_output, output);
     if (output && !before)
         vlapic_lint0(d);
@@ -266,11 +256,11 @@ int virqchip_pic_vector(struct vcpu *v, bool ack)
         return -1;
     struct pic *master = &p->chip.pic[0], *slave = &p->chip.pic[1];
     spin_lock(&p->lock);
-    int vector = -1, input = pic_request(master, true);
+    int vector = -1, input = pic_request(master);
     if (input >= 0 && input != 2) {
         vector = master->base + input;
     } else if (input == 2) {
-        int second = pic_request(slave, false);
+        int second = pic_request(slave);
         vector = slave->base + (second < 0 ? 7 : second);
         if (ack && second >= 0)
             pic_take(slave, second);
@@ -286,48 +276,17 @@ int virqchip_pic_vector(struct vcpu *v, bool ack)
     return vector;
 }
 
-static void pic_eoi(struct pic *pic, unsigned input, bool rotate)
-{
-    pic->isr &= ~(1u << input);
-    if (rotate)
-        pic->first = (input + 1) & 7;
-}
-
-/* Operation command word 2. */
-static void pic_command(struct pic *pic, uint8_t value)
-{
-    uint8_t serving = pic->special_mask ? pic->isr & ~pic->imr : pic->isr;
-    unsigned r = rank(pic, serving);
-    switch (value >> 5) {
-    case 0:
-    case 4: pic->auto_rotate = value >> 7; return;
-    case 1:
-    case 5:
-        if (r < 8)
-            pic_eoi(pic, (r + pic->first) & 7, value >> 7);
-        return;
-    case 3:
-    case 7: pic_eoi(pic, value & 7, value >> 7); return;
-    case 6: pic->first = (value + 1) & 7; return;
-    default: return;
-    }
-}
-
 static void pic_write_command(struct pic *pic, uint8_t value)
 {
     if (value & 0x10) { /* ICW1 */
         *pic = (struct pic){ .line = pic->line, .edge_level = pic->edge_level, .base = pic->base, .step = 2 };
         pic->irr = pic->line & pic->edge_level;
         pic->icw4 = value & 1;
-        pic->single = value & 2;
     } else if (value & 0x08) { /* OCW3 */
-        pic->poll |= value >> 2 & 1;
         if (value & 2)
             pic->read_isr = value & 1;
-        if (value & 0x40)
-            pic->special_mask = value & 0x20;
-    } else {
-        pic_command(pic, value);
+    } else if (value & 0x20) { /* OCW2: an EOI, of the input it names or of the highest in service */
+        pic->isr &= value & 0x40 ? ~(1u << (value & 7)) : pic->isr - 1u;
     }
 }
 
@@ -336,11 +295,10 @@ static void pic_write_data(struct pic *pic, uint8_t value)
     switch (pic->step) {
     case 2:
         pic->base = value & 0xf8;
-        pic->step = !pic->single ? 3 : pic->icw4 ? 4 : 0;
+        pic->step = 3;
         return;
     case 3: /* who is whose slave is wired */ pic->step = pic->icw4 ? 4 : 0; return;
     case 4:
-        pic->nested = value & 0x10;
         pic->auto_eoi = value & 0x02;
         pic->step = 0;
         return;
@@ -350,19 +308,10 @@ static void pic_write_data(struct pic *pic, uint8_t value)
 
 uint32_t virqchip_pic_in(struct domain *d, uint16_t port, uint64_t now)
 {
-    struct irqchip *c = &d->platform->chip;
+    const struct irqchip *c = &d->platform->chip;
     if (port >= 0x4d0)
         return c->pic[port & 1].edge_level;
-    struct pic *pic = &c->pic[port >> 7];
-    if (pic->poll) {
-        pic->poll = false;
-        int input = pic_request(pic, pic == c->pic);
-        if (input < 0)
-            return 0;
-        pic_take(pic, input);
-        pic_update(d);
-        return 0x80 | (uint32_t)input;
-    }
+    const struct pic *pic = &c->pic[port >> 7];
     return port & 1 ? pic->imr : pic->read_isr ? pic->isr : pic->irr;
 }
 

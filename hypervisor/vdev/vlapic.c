@@ -446,6 +446,7 @@ static void timer_set_lvt(struct vcpu *v, struct vlapic *l, uint32_t value, uint
 
 static void timer_set_deadline(struct vcpu *v, struct vlapic *l, uint64_t tsc, uint64_t now)
 {
+    vlapic_tick(v, now);
     if ((get(l, REG_LVT_TIMER) & LVT_MODE) != LVT_DEADLINE)
         return; /* SDM 10.5.4.1: ignored */
     uint64_t before = vlapic_next(v);
@@ -499,7 +500,7 @@ void vlapic_free(struct vcpu *v)
     v->lapic = NULL;
 }
 
-static uint32_t reg_read(struct vcpu *v, unsigned reg, uint64_t now)
+static uint32_t reg_read(struct vcpu *v, unsigned reg)
 {
     struct vlapic *l = v->lapic;
     switch (reg) {
@@ -507,25 +508,25 @@ static uint32_t reg_read(struct vcpu *v, unsigned reg, uint64_t now)
     case REG_LDR: return vlapic_x2apic(v) ? x2apic_ldr(vlapic_id(v)) : get(l, reg);
     case REG_TPR: return current_tpr(v, l);
     case REG_PPR: return ppr(v, l);
-    case REG_TMCCT: return timer_left(v, l, now);
+    case REG_TMCCT: return timer_left(v, l, metal_now());
     default: return get(l, reg);
     }
 }
 
-static void set_svr(struct vcpu *v, struct vlapic *l, uint32_t value, uint64_t now)
+static void set_svr(struct vcpu *v, struct vlapic *l, uint32_t value)
 {
     put(l, REG_SVR, value);
     if (value & SVR_ENABLED) {
         look_again(v, l);
         return;
     }
-    vlapic_tick(v, now);
+    vlapic_tick(v, metal_now());
     for (unsigned reg = REG_LVT_TIMER; reg <= REG_LVT_ERROR; reg++)
         put(l, reg, get(l, reg) | LVT_MASKED);
 }
 
 /* `value` has no bits but the writable ones. */
-static void reg_write(struct vcpu *v, unsigned reg, uint64_t now, uint32_t value)
+static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
 {
     struct vlapic *l = v->lapic;
     if (LVTS & BIT(reg) && !software_enabled(l))
@@ -535,36 +536,36 @@ static void reg_write(struct vcpu *v, unsigned reg, uint64_t now, uint32_t value
     case REG_EOI: return vlapic_eoi(v);
     case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> 24);
     case REG_SELF: return send(v, (uint8_t)value | TO_SELF << 18, 0);
-    case REG_SVR: return set_svr(v, l, value, now);
+    case REG_SVR: return set_svr(v, l, value);
     case REG_DFR: return put(l, reg, value | 0x0fffffff);
     case REG_ESR: return put(l, reg, atomic_exchange(&l->errors, 0));
-    case REG_LVT_TIMER: return timer_set_lvt(v, l, value, now);
-    case REG_TMICT: return timer_set_count(v, l, value, now);
-    case REG_TDCR: return timer_set_divide(v, l, value, now);
+    case REG_LVT_TIMER: return timer_set_lvt(v, l, value, metal_now());
+    case REG_TMICT: return timer_set_count(v, l, value, metal_now());
+    case REG_TDCR: return timer_set_divide(v, l, value, metal_now());
     default: return put(l, reg, value);
     }
 }
 
-bool vlapic_read(struct vcpu *v, unsigned offset, uint64_t now, uint32_t *value)
+bool vlapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
 {
     unsigned reg = offset >> 4;
     *value = 0;
     if (!vlapic_enabled(v) || vlapic_x2apic(v))
         return false;
     if (reg < 64 && XAPIC_READ & BIT(reg))
-        *value = reg_read(v, reg, now);
+        *value = reg_read(v, reg);
     else
         report(v, ERROR_REGISTER);
     return true;
 }
 
-bool vlapic_write(struct vcpu *v, unsigned offset, uint64_t now, uint32_t value)
+bool vlapic_write(struct vcpu *v, unsigned offset, uint32_t value)
 {
     unsigned reg = offset >> 4;
     if (!vlapic_enabled(v) || vlapic_x2apic(v))
         return false;
     if (reg < 64 && XAPIC_WRITE & BIT(reg))
-        reg_write(v, reg, now, value & writable[reg]);
+        reg_write(v, reg, value & writable[reg]);
     else
         report(v, ERROR_REGISTER);
     return true;
@@ -588,27 +589,27 @@ static bool set_base(struct vcpu *v, uint64_t value)
     return true;
 }
 
-bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t *value)
+bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr == MSR_APIC_BASE) {
         *value = v->xapic_base;
         return true;
     }
     if (msr == MSR_TSC_DEADLINE) {
-        vlapic_tick(v, now);
+        vlapic_tick(v, metal_now());
         *value = v->lapic->deadline;
         return true;
     }
     unsigned reg = msr - MSR_X2APIC;
     if (!vlapic_x2apic(v) || reg >= 64 || !(BOTH_READ & BIT(reg)))
         return false;
-    *value = reg_read(v, reg, now);
+    *value = reg_read(v, reg);
     if (reg == REG_ICR)
         *value |= (uint64_t)get(v->lapic, REG_ICR2) << 32;
     return true;
 }
 
-bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value)
+bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     struct vlapic *l = v->lapic;
     unsigned reg = msr - MSR_X2APIC;
@@ -625,12 +626,11 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value
         }
         if (value >> 32)
             return false;
-        reg_write(v, reg, now, value);
+        reg_write(v, reg, value);
         return true;
     }
     if (msr == MSR_TSC_DEADLINE) {
-        vlapic_tick(v, now);
-        timer_set_deadline(v, l, value, now);
+        timer_set_deadline(v, l, value, metal_now());
         return true;
     }
     return msr == MSR_APIC_BASE && set_base(v, value);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC, PIC, PIT, RTC, PM timer, HPET and the
- * configuration space of PCI. Pure: time comes in as a parameter, effects go out through metal.h, irq.h, vcpu_kick().
+ * configuration space of PCI. Pure: effects go out through metal.h, irq.h, vcpu_kick().
  *
  * Lock: a domain's platform lock (LOCK_VDEV) for what its vCPUs share; a vCPU's local APIC is changed by its own CPU
  * only, but for the IRR and pending INIT/SIPI/NMI, which are atomic and anyone may set.
@@ -18,11 +18,11 @@ void vlapic_free(struct vcpu *v);
 void vlapic_reset(struct vcpu *v);
 uint32_t vlapic_id(const struct vcpu *v);
 /* Registers by their xAPIC offset (0x000 to 0x3f0). Reads and writes of 4 bytes; false: #GP in x2APIC mode. */
-bool vlapic_read(struct vcpu *v, unsigned offset, uint64_t now, uint32_t *value);
-bool vlapic_write(struct vcpu *v, unsigned offset, uint64_t now, uint32_t value);
+bool vlapic_read(struct vcpu *v, unsigned offset, uint32_t *value);
+bool vlapic_write(struct vcpu *v, unsigned offset, uint32_t value);
 /* MSRs 0x800 to 0x83f, IA32_APIC_BASE, IA32_TSC_DEADLINE; false: #GP. */
-bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t *value);
-bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value);
+bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 bool vlapic_enabled(const struct vcpu *v); /* globally, by IA32_APIC_BASE */
 bool vlapic_x2apic(const struct vcpu *v);
 uint8_t vlapic_tpr(const struct vcpu *v); /* for CR8: bits 7:4 >> 4 */
@@ -67,9 +67,9 @@ struct hvm_hw_lapic_regs;
 /* More than VIOAPIC_MAX_GSIS are cut to that. 0, -ENOMEM, -EINVAL (none). */
 must_check int vplatform_init(struct domain *d, unsigned nr_gsis);
 void vplatform_free(struct domain *d);
-/* I/O at ports and memory; false: nothing there (all ones). `now` in ns. */
-bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value, uint64_t now);
-bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value, uint64_t now);
+/* I/O at ports and memory; false: nothing there (all ones). */
+bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
+bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
 /* Where its MMIO is, so that the p2m leaves it out: calls visit(first gfn, count) for each. */
 void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
 /* An input of the interrupt controllers; for the host's interrupts virqchip_host_gsi. */

@@ -69,10 +69,10 @@ static void step(const struct op *o, uint64_t now)
     uint32_t word = value;
     bool write = o->cpu & 2;
     switch (o->kind % 10) {
-    case 0: (void)vplatform_port(v, ports[place % ARRAY_SIZE(ports)], MIN(width, 4), !write, &word, now); return;
-    case 1: (void)vplatform_mmio(v, VHPET_BASE + place % 0x168, width, write, &value, now); return;
-    case 2: (void)vplatform_mmio(v, VIOAPIC_BASE + (place & 0x1050), write ? 4 : width, write, &value, now); return;
-    case 3: (void)vplatform_mmio(v, 0xfee00000 + (place & 0x3ff), write ? 4 : width, write, &value, now); return;
+    case 0: (void)vplatform_port(v, ports[place % ARRAY_SIZE(ports)], MIN(width, 4), !write, &word); return;
+    case 1: (void)vplatform_mmio(v, VHPET_BASE + place % 0x168, width, write, &value); return;
+    case 2: (void)vplatform_mmio(v, VIOAPIC_BASE + (place & 0x1050), write ? 4 : width, write, &value); return;
+    case 3: (void)vplatform_mmio(v, 0xfee00000 + (place & 0x3ff), write ? 4 : width, write, &value); return;
     case 4:
         (void)(write ? vlapic_msr_write(v, 0x800 + place % 64, now, value)
                      : vlapic_msr_read(v, 0x800 + place % 64, now, &value));
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < 2; i++) {
         cpus[i] = (struct vcpu){ .id = i, .domain = &dom };
         dom.vcpu[i] = &cpus[i];
-        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0, 0x1ff));
+        CHECK(vlapic_init(&cpus[i]) == 0 && vlapic_write(&cpus[i], 0xf0, 0x1ff));
     }
     CHECK(vplatform_init(&dom, data[1] + 1) == 0);
     for (size_t at = 2; at + sizeof(struct op) <= size; at += sizeof(struct op)) {

@@ -39,6 +39,8 @@ static void *pages_find(unsigned order)
     return NULL;
 }
 
+static uint32_t hidden_function;
+void vpci_hide(uint32_t sbdf) { hidden_function = sbdf; }
 void *pages_alloc(unsigned order)
 {
     pthread_mutex_lock(&pages_lock);
@@ -257,6 +259,7 @@ static struct domain dom0 = { .control = true }, dom1 = { .id = 1 };
 static void test_boot(void)
 {
     CHECK(iommu_init(amd ? MIB(1) : 0, amd ? 0 : MIB(1)) == 0);
+    CHECK(hidden_function == (amd ? 0x18 : 0));
     CHECK(iommu_present() && iommu_remaps_interrupts());
     while (!at_start)
         sched_yield();

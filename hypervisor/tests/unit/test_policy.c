@@ -50,8 +50,8 @@ static void host(uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
 void *page_alloc(void) { return calloc(1, 4096); }
 void page_free(void *p) { free(p); }
 bool vlapic_enabled(const struct vcpu *v) { return apic_on; }
-bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t *value) { return (apic_msr = msr) != 0; }
-bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t now, uint64_t value) { return (apic_msr = msr) != 0; }
+bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value) { return (apic_msr = msr) != 0; }
+bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value) { return (apic_msr = msr) != 0; }
 bool metal_msr_read(uint32_t msr, uint64_t *value) { return (*value = msr) != 0; }
 __attribute__((weak)) void clock_scale(uint32_t *mul, int8_t *shift) { *mul = 1u << 31, *shift = 0; }
 int guest_write_phys(struct domain *d, gpa_t to, const void *from, size_t size)

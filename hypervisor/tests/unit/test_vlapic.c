@@ -43,20 +43,22 @@ static void fresh(void)
 static uint32_t rd(unsigned cpu, unsigned offset, uint64_t now)
 {
     uint32_t value = 0xdead;
-    CHECK(vlapic_read(&cpus[cpu], offset, now, &value));
+    fake_now = now;
+    CHECK(vlapic_read(&cpus[cpu], offset, &value));
     return value;
 }
 
 static void wr(unsigned cpu, unsigned offset, uint64_t now, uint32_t value)
 {
-    CHECK(vlapic_write(&cpus[cpu], offset, now, value));
+    fake_now = now;
+    CHECK(vlapic_write(&cpus[cpu], offset, value));
 }
 
-static bool wrmsr(unsigned cpu, uint32_t msr, uint64_t value) { return vlapic_msr_write(&cpus[cpu], msr, 0, value); }
+static bool wrmsr(unsigned cpu, uint32_t msr, uint64_t value) { return vlapic_msr_write(&cpus[cpu], msr, value); }
 static uint64_t rdmsr(unsigned cpu, uint32_t msr)
 {
     uint64_t value = ~0ull;
-    CHECK(vlapic_msr_read(&cpus[cpu], msr, 0, &value));
+    CHECK(vlapic_msr_read(&cpus[cpu], msr, &value));
     return value;
 }
 
@@ -276,7 +278,7 @@ static void test_errors(void)
     CHECK(rd(0, 0x280, 0) == 0xc0 && got(0x66) == 0);
     CHECK(vlapic_pending(&cpus[0]) == -1);
     uint32_t value;
-    CHECK(vlapic_read(&cpus[0], 0xff0, 0, &value) && value == 0 && vlapic_write(&cpus[0], ~0u, 0, 1));
+    CHECK(vlapic_read(&cpus[0], 0xff0, &value) && value == 0 && vlapic_write(&cpus[0], ~0u, 1));
 }
 
 static void test_x2apic(void)
@@ -323,10 +325,10 @@ static void test_x2apic(void)
     static const uint32_t none[] = { 0x800, 0x80b, 0x80e, 0x831, 0x83a, 0x83f, 0x82f, 0x840, 0x90 };
     uint64_t value;
     for (unsigned i = 0; i < ARRAY_SIZE(none); i++)
-        CHECK(!vlapic_msr_read(&cpus[19], none[i], 0, &value));
+        CHECK(!vlapic_msr_read(&cpus[19], none[i], &value));
     CHECK(rdmsr(19, 0x802) == 38 && rdmsr(19, 0x80d) == 0x20040 && rdmsr(19, 0x803) == 0x50014);
     uint32_t word;
-    CHECK(!vlapic_read(&cpus[19], 0x20, 0, &word) && !vlapic_write(&cpus[19], 0x80, 0, 0));
+    CHECK(!vlapic_read(&cpus[19], 0x20, &word) && !vlapic_write(&cpus[19], 0x80, 0));
     for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
         fresh();
         cpus[1].xapic_base = 0xfee00000 | bases[i].from;
@@ -412,24 +414,26 @@ static void test_deadline(void)
     struct vcpu *v = &cpus[0];
     fresh();
     enable(0, true);
+    fake_now = 1000000;
     v->tsc_offset = -1000000; /* the guest's TSC is half a millisecond behind ours (2 GHz) */
-    CHECK(vlapic_msr_write(v, 0x6e0, 1000000, 5000000) && rdmsr(0, 0x6e0) == 0); /* not in that mode */
-    CHECK(vlapic_msr_write(v, 0x832, 1000000, 0x40044));
-    CHECK(vlapic_msr_write(v, 0x6e0, 1000000, 5000000) && rdmsr(0, 0x6e0) == 5000000);
+    CHECK(wrmsr(0, 0x6e0, 5000000) && rdmsr(0, 0x6e0) == 0); /* not in that mode */
+    CHECK(wrmsr(0, 0x832, 0x40044));
+    CHECK(wrmsr(0, 0x6e0, 5000000) && rdmsr(0, 0x6e0) == 5000000);
     CHECK(vlapic_next(v) == 3000001 && v->work & WORK_TIMER);
-    CHECK(vlapic_msr_write(v, 0x838, 1000000, 77)); /* ignored */
+    CHECK(wrmsr(0, 0x838, 77)); /* ignored */
     CHECK(rdmsr(0, 0x838) == 0 && rdmsr(0, 0x839) == 0);
     vlapic_tick(v, 3000000);
     CHECK(got(0x44) == 0);
     vlapic_tick(v, 3000001);
     CHECK(got(0x44) == 1 && rdmsr(0, 0x6e0) == 0 && vlapic_next(v) == ~0ull);
-    CHECK(vlapic_msr_write(v, 0x6e0, 4000000, 1)); /* long past: at once */
+    fake_now = 4000000;
+    CHECK(wrmsr(0, 0x6e0, 1)); /* long past: at once */
     CHECK(got(0x44) == 1 && vlapic_next(v) == ~0ull);
-    CHECK(vlapic_msr_write(v, 0x6e0, 4000000, ~0ull));
+    CHECK(wrmsr(0, 0x6e0, ~0ull));
     CHECK(vlapic_next(v) > BIT(58) && vlapic_next(v) != ~0ull);
-    CHECK(vlapic_msr_write(v, 0x6e0, 4000000, 0) && vlapic_next(v) == ~0ull);
-    CHECK(vlapic_msr_write(v, 0x6e0, 4000000, 99999999999));
-    CHECK(vlapic_msr_write(v, 0x832, 4000000, 0x44)); /* another mode disarms it */
+    CHECK(wrmsr(0, 0x6e0, 0) && vlapic_next(v) == ~0ull);
+    CHECK(wrmsr(0, 0x6e0, 99999999999));
+    CHECK(wrmsr(0, 0x832, 0x44)); /* another mode disarms it */
     CHECK(vlapic_next(v) == ~0ull && rdmsr(0, 0x6e0) == 0);
 }
 
