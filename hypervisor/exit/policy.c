@@ -281,7 +281,7 @@ static void basic_leaf(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct c
     case 0xd:
         *out = subleaf < NR_XSTATES ? p->xstates[subleaf] : (struct cpuid_regs){ 0 };
         if (subleaf < 2 && p->xsave) /* what XSAVE, or XSAVEC, writes now */
-            out->ebx = v->xcr0 & 4 ? p->xstates[0].ecx : 576;
+            out->ebx = metal_xcr0() & 4 ? p->xstates[0].ecx : 576;
         break;
     }
 }
@@ -426,7 +426,6 @@ void policy_vcpu_init(struct vcpu *v)
         v->mtrr_var[i] = 0;
     v->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_FIXED;
     v->tsc_aux = 0;
-    v->xcr0 = 1;
 }
 
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)

@@ -57,11 +57,11 @@ static uint64_t xgetbv(void)
     return low | (uint64_t)high << 32;
 }
 
+uint64_t metal_xcr0(void) { return hv_features.xsave ? xgetbv() : 1; }
+
 static void save(struct extra_state *s)
 {
-    /* Read back: QEMU 7.2 does not intercept XSETBV. */
-    if (hv_features.xsave)
-        s->xcr0 = xgetbv();
+    s->xcr0 = metal_xcr0();
     if (hv_features.xsave)
         __asm__ volatile("xsave64 %0" : "+m"(s->fpu) : "a"(~0u), "d"(~0u) : "memory");
     else
@@ -107,7 +107,7 @@ bool metal_set_xcr0(struct vcpu *v, uint64_t value)
     if (!hv_features.xsave || !(value & 1) || (value & ~hv_features.xcr0) || (value & 6) == 4)
         return false;
     struct extra_state *s = v->extra;
-    s->xcr0 = v->xcr0 = value;
+    s->xcr0 = value;
     xsetbv(value);
     return true;
 }

@@ -61,6 +61,8 @@ bool metal_msr_read(uint32_t msr, uint64_t *value);
 
 /* XCR0 that the vCPU running here asks for; false: a value the processor or we do not know. */
 bool metal_set_xcr0(struct vcpu *v, uint64_t value);
+/* Of the vCPU running here; read back, since not every processor (QEMU 7.2) tells when a guest sets it. */
+uint64_t metal_xcr0(void);
 void metal_wbinvd(void);
 void metal_reset_fpu(struct vcpu *v); /* as after INIT; the vCPU does not run or runs here */
 

@@ -126,7 +126,6 @@ struct vcpu {
     uint32_t pause_count;                                /* domain lock */
 
     uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux, misc_enable;
-    uint64_t xcr0; /* what the guest set by XSETBV; 1 after reset */
     int64_t tsc_offset;
     struct {
         uint64_t cr3, page;

@@ -19,6 +19,7 @@ static bool apic_on = true, intel, all_bits, no_xsave;
 static uint64_t hardware_efer = BIT(8) | BIT(10);
 static uint8_t guest_page[4096];
 static uint32_t apic_msr;
+static uint64_t guest_xcr0 = 1;
 __attribute__((weak)) uint64_t hv_tsc_khz = 2000000;
 
 static void host(uint32_t leaf, uint32_t sub, struct cpuid_regs *r)
@@ -52,6 +53,7 @@ void page_free(void *p) { free(p); }
 bool vlapic_enabled(const struct vcpu *v) { return apic_on; }
 bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value) { return (apic_msr = msr) != 0; }
 bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value) { return (apic_msr = msr) != 0; }
+uint64_t metal_xcr0(void) { return guest_xcr0; }
 bool metal_msr_read(uint32_t msr, uint64_t *value) { return (*value = msr) != 0; }
 __attribute__((weak)) void clock_scale(uint32_t *mul, int8_t *shift) { *mul = 1u << 31, *shift = 0; }
 int guest_write_phys(struct domain *d, gpa_t to, const void *from, size_t size)
@@ -134,7 +136,7 @@ static void test_hosts(void)
     policy_free(&domain);
     play(false, false, false);
     CHECK(ask(0xd, 0).eax == 7 && ask(0xd, 0).ebx == 576 && ask(0xd, 0).ecx == 832 && ask(0xd, 1).eax == 7);
-    vcpu.xcr0 = 7;
+    guest_xcr0 = 7;
     CHECK(ask(0xd, 0).ebx == 832 && ask(0xd, 2).eax == 256);
     CHECK(ask(0x80000008, 0).ecx == (5 | 4 << 12) && (ask(0x8000001d, 3).eax >> 14 & 0xfff) == 15 &&
           !(ask(0x8000001d, 0).eax >> 14 & 0xfff));
