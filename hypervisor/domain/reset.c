@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A vCPU's state after INIT and after a start-up IPI (SDM 3A tables 10-1, 9-1; APM2 14.1.3). On its own CPU, or while
- * it never ran. */
+/* A vCPU's state after INIT, and how a start-up IPI starts it (SDM 3A 8.4.4, tables 10-1, 9-1; APM2 14.1.3). */
 #include <hv/domain.h>
 #include <hv/lib.h>
 #include <hv/metal.h>
@@ -39,7 +38,7 @@ void vcpu_reset(struct vcpu *v)
     metal_reset_fpu(v);
 }
 
-void vcpu_sipi(struct vcpu *v, uint8_t vector)
+static void start_at(struct vcpu *v, uint8_t vector)
 {
     struct vcpu_state s;
     vcpu_reset(v);
@@ -47,4 +46,21 @@ void vcpu_sipi(struct vcpu *v, uint8_t vector)
     s.seg[SEG_CS] = real_mode(vector << 8, CODE);
     hv->state_put(v, &s);
     v->regs.rip = 0;
+}
+
+void vcpu_start_up(struct vcpu *v)
+{
+    unsigned taken = vlapic_take_init(v);
+    if (taken & VLAPIC_INIT) {
+        vlapic_reset(v);
+        vcpu_reset(v);
+        v->initialised = false;
+        vcpu_block(v, BLOCK_SIPI); /* not when one came meanwhile */
+    }
+    /* One that runs already takes no notice: two are sent, and the first may have started it. */
+    if (taken & VLAPIC_SIPI && !v->initialised) {
+        start_at(v, v->sipi_vector);
+        v->initialised = true;
+        atomic_fetch_and(&v->blocked, ~BLOCK_SIPI);
+    }
 }

@@ -100,21 +100,6 @@ static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
     metal_set_alarm(MIN(MIN(mine, timers_due(c, now)), sched_alarm_time(c->id)));
 }
 
-static void start_up(struct vcpu *v)
-{
-    unsigned taken = vlapic_take_init(v);
-    if (taken & VLAPIC_INIT) {
-        vlapic_reset(v);
-        vcpu_reset(v);
-        atomic_fetch_or(&v->blocked, BLOCK_SIPI);
-    }
-    if (taken & VLAPIC_SIPI) {
-        vcpu_sipi(v, v->sipi_vector);
-        v->initialised = true;
-        atomic_fetch_and(&v->blocked, ~BLOCK_SIPI);
-    }
-}
-
 /* Delivers the one interrupt that has priority, or asks to be told when it can. NMIs first, then the PIC, then the
  * local APIC. */
 static void deliver(struct vcpu *v)
@@ -160,7 +145,7 @@ static void do_work(struct vcpu *v, uint64_t *next)
         v->code.bytes = NULL;
     }
     if (work & WORK_INIT)
-        start_up(v);
+        vcpu_start_up(v);
     if (work & WORK_NMI)
         v->nmi_waits = true;
     if (work & WORK_TIMER)

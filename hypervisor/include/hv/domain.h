@@ -109,10 +109,10 @@ must_check int domain_kill(struct domain *d);
 void domain_set_wallclock(uint64_t epoch_ns);
 void domain_update_wallclock(struct domain *d); /* writes it to this one's */
 
-/* Its state as after INIT; and as after a start-up IPI, which begins at vector << 12. On its own CPU, or while it is
- * down. */
+/* Its state as after INIT. On its own CPU, or while it is down. */
 void vcpu_reset(struct vcpu *v);
-void vcpu_sipi(struct vcpu *v, uint8_t vector);
+/* INIT and start-up IPIs that arrived (WORK_INIT). On its own CPU. */
+void vcpu_start_up(struct vcpu *v);
 
 /* Makes vCPU `id` (allocated, down). 0, -ENOMEM, -EEXIST, -EINVAL. */
 must_check int vcpu_create(struct domain *d, unsigned id);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* sources: domain/domain.c domain/vcpu.c domain/sched.c hypercall/copy.c mem/frame.c mem/p2m.c hvm/npt.c */
+/* sources: domain/domain.c domain/reset.c domain/vcpu.c domain/sched.c hypercall/copy.c mem/frame.c mem/p2m.c hvm/npt.c
+ */
 /* sources: ipc/evtchn.c ipc/evtchn_2l.c ipc/evtchn_fifo.c ipc/grant.c lib/rangeset.c lib/lib.c hypercall/memory.c */
 /* sources: hypercall/dispatch.c hypercall/self.c hypercall/host.c hypercall/platform.c hypercall/domctl.c */
 /* sources: hypercall/event_channel.c hypercall/grant_table.c */
@@ -98,6 +99,47 @@ static void test_shutdown(void)
     d->watchdog[1] = 10;
     vcpu_run_timers(d->vcpu[0], 10);
     CHECK(d->shutting_down && d->shutdown_code == SHUTDOWN_watchdog && d->watchdog[1] == ~0ull);
+    kill_all(d);
+    domain_put(d);
+}
+
+static unsigned startup;
+
+unsigned vlapic_take_init(struct vcpu *v)
+{
+    unsigned taken = startup;
+    startup = 0;
+    return taken;
+}
+
+void vlapic_reset(struct vcpu *v) {}
+
+static void arrive(struct vcpu *v, unsigned what)
+{
+    startup = what;
+    v->sipi_vector = 0x9a;
+    vcpu_kick(v, WORK_INIT);
+    atomic_fetch_and(&v->work, ~WORK_INIT);
+    vcpu_start_up(v);
+}
+
+static void test_start_up(void)
+{
+    struct domain *d = domain_create(5, 1);
+    struct vcpu *v = d->vcpu[0];
+    arrive(v, VLAPIC_INIT);
+    CHECK(v->blocked == BLOCK_SIPI && v->regs.rip == 0xfff0 && !v->initialised);
+    arrive(v, VLAPIC_SIPI);
+    CHECK(!v->blocked && v->regs.rip == 0 && fake_state.seg[SEG_CS].base == 0x9a000 && v->initialised);
+    v->regs.rip = 0x55;
+    arrive(v, VLAPIC_SIPI); /* the second one, late */
+    CHECK(!v->blocked && v->regs.rip == 0x55);
+    arrive(v, VLAPIC_INIT | VLAPIC_SIPI);
+    CHECK(!v->blocked && v->regs.rip == 0);
+    startup = VLAPIC_INIT;
+    v->work = WORK_INIT; /* the SIPI comes while the INIT is being looked at, and finds nobody blocked */
+    vcpu_start_up(v);
+    CHECK(!v->blocked);
     kill_all(d);
     domain_put(d);
 }
@@ -220,6 +262,7 @@ int main(void)
     test_life();
     test_exhaustion();
     test_shutdown();
+    test_start_up();
     test_threads();
     test_kicks();
     return 0;
