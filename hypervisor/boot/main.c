@@ -100,10 +100,9 @@ static void boot_free(void)
     for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
         if (r->kind != BOOT_LOADER)
             continue;
-        if (image > r->start)
-            frame_release_range(r->start, MIN(image, r->end));
-        if (image_end < r->end)
-            frame_release_range(MAX(image_end, r->start), r->end);
+        if ((image > r->start && frame_add_ram(r->start, MIN(image, r->end))) ||
+            (image_end < r->end && frame_add_ram(MAX(image_end, r->start), r->end)))
+            log_line("Memory of the loader's from %lx to %lx is lost: too many pieces.", r->start, r->end);
     }
 }
 

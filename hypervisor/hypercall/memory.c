@@ -83,7 +83,7 @@ static int populate(struct domain *d, gfn_t g, unsigned order)
         return -EINVAL;
     if (load_relaxed(&d->pages) + pages > d->max_pages || !enough_free(d, pages))
         return -ENOMEM;
-    mfn_t m = frame_alloc(order, d->id, 0);
+    mfn_t m = frame_alloc(order, d->id);
     if (!mfn_valid(m))
         return -ENOMEM;
     for (uint64_t i = 0; i < pages; i++)

@@ -6,9 +6,8 @@
  * 2 MiB of table are filled in and its RAM moves from `raw` to the buddy allocator. The table's own pages are cut from
  * the end of the highest raw range, out of the way of what is claimed one to one; they have no entries (state 0).
  *
- * Buddy: free blocks of 2^order pages, aligned to their size, in lists by order and zone. A zone is the bit length of
- * the frame number, so that "below this power of two" is a mask of zones. Each list is threaded through the entries of
- * the blocks' first pages; frame 0 is never given out and ends a list.
+ * Buddy: free blocks of 2^order pages, aligned to their size, in lists by order, for RAM below and above 4 GiB. Each
+ * list is threaded through the entries of the blocks' first pages; frame 0 is never given out and ends a list.
  *
  * All but states of frames in use is under `lock`. A state in use changes by compare and exchange only.
  */
@@ -22,8 +21,7 @@
 #define FRAMES_MAX (FRAME_PADDR_MAX >> PAGE_SHIFT)
 #define TABLE_FRAMES (CHUNK_FRAMES * sizeof(struct frame) >> PAGE_SHIFT)
 #define NR_ORDERS (FRAME_MAX_ORDER + 1)
-#define ZONES 35
-#define ZONES_ABOVE_4G (~0ull << 21)
+#define FOUR_GIB (GIB(4) >> PAGE_SHIFT)
 #define RAW_MAX 1024
 #define COUNT_MAX 0x7fffffffu
 
@@ -43,8 +41,7 @@ struct raw {
 static spinlock_t lock = SPINLOCK(LOCK_FRAME);
 static struct raw raw[RAW_MAX]; /* sorted, with gaps between them */
 static unsigned nr_raw;
-static uint64_t heads[NR_ORDERS][ZONES];
-static uint64_t filled[NR_ORDERS]; /* bit: that zone's list is not empty */
+static uint64_t heads[2][NR_ORDERS]; /* [1]: above 4 GiB */
 static _Atomic uint64_t backed[CHUNKS / 64];
 static struct frame_stats stats; /* in pages */
 
@@ -76,7 +73,7 @@ static unsigned raw_from(uint64_t n)
     return low;
 }
 
-static bool raw_add(uint64_t start, uint64_t end, unsigned limit)
+static void raw_add(uint64_t start, uint64_t end)
 {
     unsigned i = raw_from(start);
     BUG_ON(i < nr_raw && raw[i].start < end);
@@ -90,13 +87,11 @@ static bool raw_add(uint64_t start, uint64_t end, unsigned limit)
     } else if (joins_upper) {
         raw[i].start = start;
     } else {
-        if (nr_raw >= limit)
-            return false;
+        BUG_ON(nr_raw == RAW_MAX);
         for (unsigned k = nr_raw++; k > i; k--)
             raw[k] = raw[k - 1];
         raw[i] = (struct raw){ start, end };
     }
-    return true;
 }
 
 /* All of it lies in one range. Needs room for one more when it is from the middle. */
@@ -107,40 +102,35 @@ static void raw_remove(uint64_t start, uint64_t end)
     for (nr_raw--; i < nr_raw; i++)
         raw[i] = raw[i + 1];
     if (r.start < start)
-        BUG_ON(!raw_add(r.start, start, RAW_MAX));
+        raw_add(r.start, start);
     if (end < r.end)
-        BUG_ON(!raw_add(end, r.end, RAW_MAX));
+        raw_add(end, r.end);
 }
 
 /* --- buddy --- */
 
-static unsigned zone_of(uint64_t n) { return 64 - __builtin_clzll(n); }
+static uint64_t *head_of(uint64_t n, unsigned order) { return &heads[n >= FOUR_GIB][order]; }
 
 static void block_list(uint64_t n, unsigned order)
 {
-    unsigned zone = zone_of(n);
-    uint64_t next = heads[order][zone];
+    uint64_t *head = head_of(n, order), next = *head;
     store_relaxed(state_of(n), STATE_HEAD(order));
     store_relaxed(&hv_frame_table[n].link, next);
     if (next)
         store_relaxed(state_of(next), STATE_HEAD(order) | n);
-    heads[order][zone] = n;
-    filled[order] |= BIT(zone);
+    *head = n;
 }
 
 /* The block becomes the inside of another one, or is about to be used. */
 static void block_unlist(uint64_t n, unsigned order)
 {
-    unsigned zone = zone_of(n);
     uint64_t next = load_relaxed(&hv_frame_table[n].link), previous = state(n) & PREVIOUS;
     if (previous)
         store_relaxed(&hv_frame_table[previous].link, next);
     else
-        heads[order][zone] = next;
+        *head_of(n, order) = next;
     if (next)
         store_relaxed(state_of(next), STATE_HEAD(order) | previous);
-    if (!heads[order][zone])
-        filled[order] &= ~BIT(zone);
     store_relaxed(state_of(n), STATE_TAIL);
 }
 
@@ -188,25 +178,19 @@ static uint64_t block_of(uint64_t n, unsigned *order)
     return 0;
 }
 
-/* Unlists a block of 2^order pages in one of the `allowed` zones, high memory first; 0: there is none. */
-static uint64_t block_take(unsigned order, uint64_t allowed)
+/* Unlists a block of 2^order pages, high memory first; 0: there is none. */
+static uint64_t block_take(unsigned order)
 {
-    unsigned o = order;
-    while (o < NR_ORDERS && !(filled[o] & allowed & ZONES_ABOVE_4G))
-        o++;
-    if (o < NR_ORDERS)
-        allowed &= ZONES_ABOVE_4G;
-    for (o = order; o < NR_ORDERS && !(filled[o] & allowed);)
-        o++;
-    if (o == NR_ORDERS)
-        return 0;
-    uint64_t n = heads[o][63 - __builtin_clzll(filled[o] & allowed)];
-    block_unlist(n, o);
-    while (o-- > order) {
-        block_list(n, o);
-        n += 1ull << o;
-    }
-    return n;
+    for (unsigned high = 2; high-- > 0;)
+        for (unsigned o = order; o < NR_ORDERS; o++) {
+            uint64_t n = heads[high][o];
+            if (!n)
+                continue;
+            for (block_unlist(n, o); o-- > order; n += 1ull << o)
+                block_list(n, o);
+            return n;
+        }
+    return 0;
 }
 
 /* --- chunks --- */
@@ -231,7 +215,7 @@ static uint64_t table_cut(struct raw avoid)
             return start;
         }
     }
-    uint64_t n = block_take(9, ~0ull);
+    uint64_t n = block_take(9);
     if (n && n < avoid.end && avoid.start < n + TABLE_FRAMES) {
         block_free(n, 9);
         return 0;
@@ -279,17 +263,17 @@ static bool back_range(uint64_t start, uint64_t end, struct raw avoid)
     return true;
 }
 
-/* Raw RAM that holds an aligned block below `below`: the lowest above 4 GiB, else the highest. 0: none. */
-static uint64_t raw_pick(unsigned order, uint64_t below)
+/* Raw RAM that holds an aligned block: the lowest above 4 GiB, else the highest. 0: none. */
+static uint64_t raw_pick(unsigned order)
 {
-    uint64_t size = 1ull << order, four = GIB(4) >> PAGE_SHIFT;
-    for (unsigned i = raw_from(four); i < nr_raw; i++) {
-        uint64_t start = ROUND_UP(MAX(raw[i].start, four), size);
-        if (start + size <= MIN(raw[i].end, below))
+    uint64_t size = 1ull << order;
+    for (unsigned i = raw_from(FOUR_GIB); i < nr_raw; i++) {
+        uint64_t start = ROUND_UP(MAX(raw[i].start, FOUR_GIB), size);
+        if (start + size <= raw[i].end)
             return start;
     }
     for (unsigned i = nr_raw; i-- > 0;) {
-        uint64_t end = ROUND_DOWN(MIN(MIN(raw[i].end, below), four), size);
+        uint64_t end = ROUND_DOWN(MIN(raw[i].end, FOUR_GIB), size);
         if (end >= size && end - size >= raw[i].start)
             return end - size;
     }
@@ -304,7 +288,7 @@ static void ram_insert(uint64_t start, uint64_t end)
     range_free(start, end);
 }
 
-static int ram_add(paddr_t start, paddr_t end, unsigned limit)
+int frame_add_ram(paddr_t start, paddr_t end)
 {
     /* Page 0 is not used: it would be the end of a list, and NULL is better not RAM of anybody. */
     uint64_t first = MAX(ROUND_UP(start, PAGE_SIZE) >> PAGE_SHIFT, 1ull),
@@ -315,7 +299,9 @@ static int ram_add(paddr_t start, paddr_t end, unsigned limit)
         to = MIN(ROUND_UP(first + 1, CHUNK_FRAMES), last);
         if (is_backed(first)) {
             ram_insert(first, to);
-        } else if (!raw_add(first, to, limit)) {
+        } else if (nr_raw < RAW_MAX / 2) { /* later ones are pieces of these */
+            raw_add(first, to);
+        } else {
             rc = -ENOSPC;
             continue;
         }
@@ -326,14 +312,6 @@ static int ram_add(paddr_t start, paddr_t end, unsigned limit)
     return rc;
 }
 
-int frame_add_ram(paddr_t start, paddr_t end) { return ram_add(start, end, RAW_MAX / 2); }
-
-void frame_release_range(paddr_t start, paddr_t end)
-{
-    /* What finds no place in the list of ranges is lost, no more. */
-    (void)ram_add(start, end, RAW_MAX / 2);
-}
-
 /* --- taking and giving --- */
 
 static void account_taken(uint64_t pages, domid_t owner)
@@ -342,46 +320,51 @@ static void account_taken(uint64_t pages, domid_t owner)
     stats.hv += owner == DOMID_HV ? pages : 0;
 }
 
-mfn_t frame_alloc(unsigned order, domid_t owner, paddr_t below)
+mfn_t frame_alloc(unsigned order, domid_t owner)
 {
-    uint64_t limit = below ? below >> PAGE_SHIFT : FRAMES_MAX, n;
-    if (order > FRAME_MAX_ORDER || !limit)
+    uint64_t n, pages = 1ull << order;
+    if (order > FRAME_MAX_ORDER)
         return INVALID_MFN;
-    uint64_t allowed = (2ull << (63 - __builtin_clzll(limit))) - 1;
     spin_lock(&lock);
     /* A chunk's table may take the very block that was found; there is another one, or there is none. */
-    for (unsigned tries = 0; !(n = block_take(order, allowed)) && tries < 4; tries++) {
-        uint64_t at = raw_pick(order, limit);
-        if (!at || !back_range(at, at + (1ull << order), (struct raw){ 0, 0 }))
+    for (unsigned tries = 0; !(n = block_take(order)) && tries < 4; tries++) {
+        uint64_t at = raw_pick(order);
+        if (!at || !back_range(at, at + pages, (struct raw){ 0, 0 }))
             break;
     }
     if (n)
-        account_taken(1ull << order, owner);
+        account_taken(pages, owner);
     spin_unlock(&lock);
     if (!n)
         return INVALID_MFN;
-    for (uint64_t i = n; i < n + (1ull << order); i++) {
+    for (uint64_t i = n; i < n + pages; i++) {
         store_relaxed(&hv_frame_table[i].link, INVALID_GFN.n);
         store_release(state_of(i), KIND(owner) | 1); /* pairs with frame_get() */
     }
     return mfn(n);
 }
 
+/* Where what is free at `n` ends; not free: false and where to look next. */
+static bool free_until(uint64_t n, uint64_t *until)
+{
+    if (is_backed(n)) {
+        unsigned order;
+        uint64_t block = block_of(n, &order);
+        *until = block ? block + (1ull << order) : n + 1;
+        return block;
+    }
+    unsigned i = raw_from(n);
+    bool is_free = i < nr_raw && raw[i].start <= n;
+    uint64_t next = i == nr_raw ? FRAMES_MAX : raw[i].start;
+    *until = is_free ? raw[i].end : MIN(ROUND_UP(n + 1, CHUNK_FRAMES), next);
+    return is_free;
+}
+
 static bool range_is_free(uint64_t n, uint64_t end)
 {
-    while (n < end) {
-        unsigned order, i = raw_from(n);
-        if (!is_backed(n)) {
-            if (i == nr_raw || raw[i].start > n)
-                return false;
-            n = raw[i].end;
-            continue;
-        }
-        uint64_t block = block_of(n, &order);
-        if (!block)
+    for (uint64_t next; n < end; n = next)
+        if (!free_until(n, &next))
             return false;
-        n = block + (1ull << order);
-    }
     return true;
 }
 
@@ -413,22 +396,6 @@ int frame_claim(paddr_t start, paddr_t end, domid_t owner)
     return 0;
 }
 
-/* Where what is free at `n` ends; not free: false and where to look next. */
-static bool free_until(uint64_t n, uint64_t *until)
-{
-    if (is_backed(n)) {
-        unsigned order;
-        uint64_t block = block_of(n, &order);
-        *until = block ? block + (1ull << order) : n + 1;
-        return block;
-    }
-    unsigned i = raw_from(n);
-    bool is_free = i < nr_raw && raw[i].start <= n;
-    uint64_t next = i == nr_raw ? FRAMES_MAX : raw[i].start;
-    *until = is_free ? raw[i].end : MIN(ROUND_UP(n + 1, CHUNK_FRAMES), next);
-    return is_free;
-}
-
 bool frame_next_free(paddr_t from, paddr_t to, paddr_t *start, paddr_t *end)
 {
     uint64_t n = MAX(ROUND_UP(from, PAGE_SIZE) >> PAGE_SHIFT, 1ull), last = MIN(to, FRAME_PADDR_MAX) >> PAGE_SHIFT,
@@ -448,8 +415,6 @@ bool frame_next_free(paddr_t from, paddr_t to, paddr_t *start, paddr_t *end)
 /* --- references --- */
 
 bool frame_known(mfn_t m) { return is_backed(m.n) && state(m.n) != 0; }
-
-struct frame *frame_of(mfn_t m) { return &hv_frame_table[m.n]; }
 
 domid_t frame_owner(mfn_t m)
 {
@@ -489,12 +454,6 @@ void frame_put(mfn_t m)
     spin_unlock(&lock);
 }
 
-uint32_t frame_refs(mfn_t m)
-{
-    uint64_t s = state(m.n);
-    return in_use(s) ? (uint32_t)s : 0;
-}
-
 gfn_t frame_gfn(mfn_t m) { return gfn(load_relaxed(&hv_frame_table[m.n].link)); }
 
 void frame_set_gfn(mfn_t m, gfn_t g) { store_relaxed(&hv_frame_table[m.n].link, g.n); }
@@ -503,7 +462,7 @@ void frame_set_gfn(mfn_t m, gfn_t g) { store_relaxed(&hv_frame_table[m.n].link, 
 
 void *pages_alloc(unsigned order)
 {
-    mfn_t m = frame_alloc(order, DOMID_HV, 0);
+    mfn_t m = frame_alloc(order, DOMID_HV);
     if (!mfn_valid(m))
         return NULL;
     for (uint64_t i = 0; i < 1ull << order; i++)
@@ -511,20 +470,14 @@ void *pages_alloc(unsigned order)
     return mfn_ptr(m);
 }
 
-void *page_alloc(void) { return pages_alloc(0); }
-
 void pages_free(void *pages, unsigned order)
 {
-    mfn_t m = ptr_mfn(pages);
-    for (uint64_t i = 0; i < 1ull << order; i++)
-        frame_put(mfn(m.n + i));
+    for (uint64_t i = 0; pages && i < 1ull << order; i++)
+        frame_put(mfn(ptr_mfn(pages).n + i));
 }
 
-void page_free(void *page)
-{
-    if (page)
-        frame_put(ptr_mfn(page));
-}
+void *page_alloc(void) { return pages_alloc(0); }
+void page_free(void *page) { pages_free(page, 0); }
 
 void frame_stats(struct frame_stats *out)
 {

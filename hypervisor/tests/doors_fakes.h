@@ -213,7 +213,7 @@ static uint8_t *guest(uint64_t gpa)
 static void fake_ram(struct domain *d, uint64_t pages)
 {
     for (uint64_t g = 0; g < pages; g++) {
-        mfn_t m = frame_alloc(0, d->id, 0);
+        mfn_t m = frame_alloc(0, d->id);
         CHECK(mfn_valid(m));
         memset(mfn_ptr(m), 0, PAGE_SIZE);
         CHECK(!p2m_map(&d->p2m, gfn(g), m, 0, P2M_RAM));

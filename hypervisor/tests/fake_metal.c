@@ -26,6 +26,12 @@ struct frame *const hv_frame_table = table;
 
 __attribute__((weak)) int frame_add_ram(paddr_t start, paddr_t end) { return 0; }
 
+uint32_t frame_refs(mfn_t m)
+{
+    uint64_t state = table[m.n].state;
+    return state >> 63 ? 0 : (uint32_t)state;
+}
+
 void fake_metal_init(unsigned ram_mib)
 {
     void *ram = mmap(NULL, MIB(ram_mib), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

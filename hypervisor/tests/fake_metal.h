@@ -17,6 +17,8 @@ extern uint64_t fake_alarm;         /* the last metal_set_alarm */
 extern uint8_t fake_pci[256][4096]; /* configuration space by devfn, of bus 0 */
 extern unsigned fake_flushes;
 
+uint32_t frame_refs(mfn_t m); /* 0: free */
+
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition))                                                                                              \

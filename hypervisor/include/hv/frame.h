@@ -28,17 +28,14 @@ struct frame {
     _Atomic uint64_t link;
 };
 
-/* Where RAM is, from the loader: called once for each range. Only free RAM. 0 or -ENOSPC. The allocator prefers RAM
- * above 4 GiB, and takes the table's own pages from the end of the highest: those have no entries. */
+/* A range of free RAM, once: the loader's map, and later what was in use until then. 0 or -ENOSPC: (some of it) is left
+ * out, for the ranges are too many or too high. The allocator prefers RAM above 4 GiB, and takes the table's own pages
+ * from the end of the highest: those have no entries. */
 must_check int frame_add_ram(paddr_t start, paddr_t end);
-/* Returns a range of RAM that was in use (the loader's pages) to the allocator. */
-void frame_release_range(paddr_t start, paddr_t end);
 
-/*
- * 2^order pages for `owner`, aligned to their size, below `below` (0: anywhere); contents are arbitrary. INVALID_MFN
- * when there are none. The count of each page is 1. `below` is rounded down to a power of two.
- */
-mfn_t frame_alloc(unsigned order, domid_t owner, paddr_t below);
+/* 2^order pages for `owner`, aligned to their size; contents are arbitrary. INVALID_MFN when there are none. The count
+ * of each page is 1. */
+mfn_t frame_alloc(unsigned order, domid_t owner);
 /* Takes exactly this range out of free RAM for `owner` (1:1 memory of the control domain), each page with a count of 1
  * and its own number as gfn. 0 or -ENOMEM, nothing taken; also when no RAM outside of it is left for the table's pages.
  */
@@ -46,8 +43,7 @@ must_check int frame_claim(paddr_t start, paddr_t end, domid_t owner);
 /* The first free range at or after `from`, as long as it goes but not beyond `to`; false: none. Both page-aligned. */
 bool frame_next_free(paddr_t from, paddr_t to, paddr_t *start, paddr_t *end);
 
-bool frame_known(mfn_t m); /* is RAM with an entry; the others of this header ask for it unless they say otherwise */
-struct frame *frame_of(mfn_t m);
+bool frame_known(mfn_t m);    /* is RAM with an entry; the others of this header ask for it unless they say otherwise */
 domid_t frame_owner(mfn_t m); /* DOMID_NONE: nobody's, free, not RAM; any m is allowed */
 
 /* A reference of a page that belongs to `owner`; false when it does not (any more), or m is not RAM. Any m is allowed.
@@ -55,20 +51,19 @@ domid_t frame_owner(mfn_t m); /* DOMID_NONE: nobody's, free, not RAM; any m is a
 bool frame_get(mfn_t m, domid_t owner) must_check;
 /* Gives a reference back; the last one frees the page. */
 void frame_put(mfn_t m);
-uint32_t frame_refs(mfn_t m);
 
 gfn_t frame_gfn(mfn_t m);
 void frame_set_gfn(mfn_t m, gfn_t g);
 
-/* Pages of the hypervisor itself: zeroed, in the direct map. NULL when there are none. */
-void *page_alloc(void);
+/* Pages of the hypervisor itself: zeroed, in the direct map. NULL when there are none; NULL may be freed. */
 void *pages_alloc(unsigned order);
-void page_free(void *page);
 void pages_free(void *pages, unsigned order);
+void *page_alloc(void);
+void page_free(void *page);
 
 struct frame_stats {
-    uint64_t total, free /* pages of RAM given to the allocator */,
-        hv /* in use by the hypervisor, its table included */;
+    uint64_t total, free; /* pages of RAM given to the allocator */
+    uint64_t hv;          /* in use by the hypervisor, its table included */
 };
 void frame_stats(struct frame_stats *out);
 

@@ -132,7 +132,7 @@ static void domains_make(void)
             vcpus[i][k].id = k;
         }
         for (unsigned k = 0; k < RAM_GFNS; k++) {
-            map[i][k] = (struct slot){ frame_alloc(0, i, 0), P2M_RAM };
+            map[i][k] = (struct slot){ frame_alloc(0, i), P2M_RAM };
             memset(mfn_ptr(map[i][k].m), 0, PAGE_SIZE);
         }
         CHECK(rangeset_add(&d->irqs, 0, 7) == 0 && evtchn_init(d) == 0 && grant_init(d, 2, 40) == 0);

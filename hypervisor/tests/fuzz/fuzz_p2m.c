@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned uses[SPACE] = { 0 };
     if (!ready) {
         fake_metal_init(128);
-        ram = frame_alloc(11, dom.id, GIB(1));
+        ram = frame_alloc(11, dom.id);
         ready = true;
     }
     npt_init(size & 1);

@@ -66,7 +66,7 @@ static void domains_make(void)
             kicks[i][k] = wakes[i][k] = 0;
         }
         for (unsigned k = 0; k < GFNS; k++) {
-            map[i][k] = frame_alloc(0, d->id, 0);
+            map[i][k] = frame_alloc(0, d->id);
             memset(mfn_ptr(map[i][k]), 0, PAGE_SIZE);
         }
         CHECK(evtchn_init(d) == 0);

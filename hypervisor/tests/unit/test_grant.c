@@ -96,7 +96,7 @@ static void domains_make(unsigned maptrack)
         spin_init(&d->p2m.lock, LOCK_P2M);
         CHECK(grant_init(d, 4, maptrack) == 0);
         for (unsigned k = 0; k < RAM_GFNS; k++) {
-            map[i][k] = (struct slot){ frame_alloc(0, d->id, 0), P2M_RAM };
+            map[i][k] = (struct slot){ frame_alloc(0, d->id), P2M_RAM };
             memset(mfn_ptr(map[i][k].m), i * 64 + k, PAGE_SIZE);
         }
     }

@@ -46,7 +46,7 @@ static bool maps_to(uint64_t g, uint64_t m, enum p2m_type type, unsigned order)
 
 static mfn_t take(unsigned order)
 {
-    mfn_t m = frame_alloc(order, dom.id, GIB(4));
+    mfn_t m = frame_alloc(order, dom.id);
     CHECK(mfn_valid(m));
     return m;
 }
@@ -115,7 +115,7 @@ static void test_references(void)
 {
     uint64_t before = free_pages();
     start(true);
-    mfn_t big = take(9), small = take(0), foreign = frame_alloc(0, other.id, GIB(4)), heap = ptr_mfn(page_alloc());
+    mfn_t big = take(9), small = take(0), foreign = frame_alloc(0, other.id), heap = ptr_mfn(page_alloc());
     CHECK(p2m_map(p, gfn(512), big, 9, P2M_RAM) == 0 && p->leaves[2] == 1);
     unsigned flushes = fake_flushes;
     CHECK(p2m_map(p, gfn(700), small, 0, P2M_RAM_RO) == 0 && fake_flushes == flushes + 1);
@@ -170,7 +170,7 @@ static void test_no_memory(void)
     start(true);
     CHECK(p2m_map(p, gfn(0), take(9), 9, P2M_RAM) == 0);
     mfn_t m = take(0), list = INVALID_MFN, x;
-    while (mfn_valid(x = frame_alloc(0, 1, 0))) {
+    while (mfn_valid(x = frame_alloc(0, 1))) {
         frame_set_gfn(x, gfn(list.n));
         list = x;
     }
