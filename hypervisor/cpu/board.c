@@ -76,7 +76,6 @@ static void read_mcfg(const struct acpi_table *table)
 void board_init(paddr_t rsdp)
 {
     struct acpi_table root, t;
-    struct acpi_hpet hpet;
     if (!rsdp || !acpi_root(&hv_acpi_source, rsdp, &root))
         panic("The firmware gives no ACPI tables.");
     hv_board.rsdp = rsdp;
@@ -87,8 +86,8 @@ void board_init(paddr_t rsdp)
         read_fadt(&t);
     if (acpi_find(&hv_acpi_source, &root, "MCFG", &t))
         read_mcfg(&t);
-    if (acpi_find(&hv_acpi_source, &root, "HPET", &t) && acpi_parse_hpet(&t, &hpet))
-        hv_board.hpet = hpet.base;
+    if (acpi_find(&hv_acpi_source, &root, "HPET", &t))
+        hv_board.hpet = acpi_hpet_base(&t);
     if (acpi_find(&hv_acpi_source, &root, "IVRS", &t))
         hv_board.ivrs = t.at;
     if (acpi_find(&hv_acpi_source, &root, "DMAR", &t))

@@ -81,9 +81,9 @@ static void put(char c)
 
 void console_init(const char *options)
 {
-    char name[16] = "com1";
-    option_string(options, "console", name, sizeof(name));
-    uart = !strcmp(name, "com1") ? 0x3f8 : !strcmp(name, "com2") ? 0x2f8 : 0;
+    uart = option_is(options, "console", "com1", true)    ? 0x3f8
+           : option_is(options, "console", "com2", false) ? 0x2f8
+                                                          : 0;
     if (!uart)
         return;
     outb(uart + UART_IER, 0);

@@ -141,7 +141,7 @@ void metal_machine_end(uint32_t code)
 {
     if (code == SHUTDOWN_crash) {
         log_line("The control domain has crashed; its last words are above.");
-        machine_stop(option_flag(hv_options, "reboot", true));
+        machine_stop(!option_is(hv_options, "reboot", "off", false));
     }
     if (code == SHUTDOWN_reboot)
         machine_reset();

@@ -190,7 +190,7 @@ static void die(const struct trap_frame *f)
     log_line(
         "\nBulkhead's hypervisor has crashed. This is an error of the hypervisor itself; please report all of this.");
     crash_dump(f);
-    machine_stop(option_flag(hv_options, "reboot", true));
+    machine_stop(!option_is(hv_options, "reboot", "off", false));
 }
 
 void panic(const char *format, ...)
@@ -210,7 +210,7 @@ void panic(const char *format, ...)
     uint64_t rsp;
     __asm__ volatile("mov %%rsp, %0" : "=r"(rsp));
     backtrace((uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0), rsp);
-    machine_stop(option_flag(hv_options, "reboot", true));
+    machine_stop(!option_is(hv_options, "reboot", "off", false));
 }
 
 void hv_bug(const char *file, int line, const char *what) { panic("%s:%d: %s", file, line, what); }

@@ -179,9 +179,9 @@ static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rs
         .apic_ids = ids, .nr_cpus = d->max_vcpus, .host = &madt, .ioapics = ioapics, .nr_ioapics = nr_ioapics
     };
     size_t madt_size = acpi_build_madt(out + used, size - used, &plan);
-    struct acpi_xsdt_plan xsdt = { .source = &hv_acpi_source, .root = &root, .madt = b->tables + used };
+    paddr_t at = b->tables + used;
     used += ROUND_UP(madt_size, 16);
-    size_t xsdt_size = acpi_build_xsdt(out + used, size - used, &xsdt);
+    size_t xsdt_size = acpi_build_xsdt(out + used, size - used, &hv_acpi_source, &root, at);
     if (!madt_size || !xsdt_size || !acpi_build_rsdp(out, 64, b->tables + used))
         panic("The control domain's ACPI tables are larger than %lu KiB.", size >> 10);
     *rsdp = b->tables;

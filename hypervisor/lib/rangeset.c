@@ -70,15 +70,8 @@ bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last)
     return first <= last && i < s->count && s->ranges[i].first <= first && s->ranges[i].last >= last;
 }
 
-bool rangeset_overlaps(const struct rangeset *s, uint64_t first, uint64_t last)
-{
-    unsigned i = first_from(s, first);
-    return first <= last && i < s->count && s->ranges[i].first <= last;
-}
-
 void rangeset_free(struct rangeset *s)
 {
-    if (s->ranges)
-        page_free(s->ranges);
+    page_free(s->ranges);
     *s = (struct rangeset){ 0 };
 }

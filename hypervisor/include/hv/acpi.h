@@ -35,7 +35,6 @@ uint64_t acpi_field(const struct acpi_table *t, uint32_t offset, unsigned size);
 bool acpi_is(const struct acpi_table *t, const char *signature);
 /* The header and length are sane and all of it can be read. The checksum is another matter (firmware gets it wrong). */
 bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *out);
-bool acpi_checksum_ok(const struct acpi_table *t);
 
 /* The root table (XSDT, or RSDT when there is none) that the root pointer at `rsdp` names; its checksums must be right.
  */
@@ -47,24 +46,8 @@ bool acpi_next_table(const struct acpi_source *s, const struct acpi_table *root,
 bool acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature,
                struct acpi_table *out);
 
-/*
- * Structures one after another: the next at *offset, which moves on; false: end, or one whose length is wrong.
- * ACPI_SHORT: type:8 length:8 (MADT, device scopes of DMAR). ACPI_LONG: type and flags:16 length:16 (IVRS, DMAR).
- */
-enum acpi_kind { ACPI_SHORT = 2, ACPI_LONG = 4 };
-bool acpi_next(const struct acpi_table *t, enum acpi_kind kind, uint32_t *offset, struct acpi_table *out);
-
 /* --- MADT (5.2.12) ---------------------------------------------------------------------------------------------- */
-enum acpi_madt_type {
-    MADT_LAPIC = 0,
-    MADT_IOAPIC = 1,
-    MADT_OVERRIDE = 2,
-    MADT_NMI_SOURCE = 3,
-    MADT_LAPIC_NMI = 4,
-    MADT_LAPIC_ADDRESS = 5,
-    MADT_X2APIC = 9,
-    MADT_X2APIC_NMI = 10,
-};
+enum acpi_madt_type { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_NMI_SOURCE = 3, MADT_X2APIC = 9 };
 
 struct acpi_madt_entry {
     uint8_t type;
@@ -72,7 +55,7 @@ struct acpi_madt_entry {
     union {
         struct {
             uint32_t uid, apic_id;
-            bool enabled, can_be_enabled;
+            bool enabled;
         } cpu; /* LAPIC, X2APIC */
         struct {
             uint8_t id;
@@ -82,12 +65,7 @@ struct acpi_madt_entry {
             uint8_t irq;
             uint32_t gsi;
             bool level, active_low; /* "as the bus" is ISA's: edge, high */
-        } override;                 /* OVERRIDE; NMI_SOURCE: without irq */
-        struct {
-            uint32_t uid; /* ~0: all processors */
-            uint8_t lint;
-        } nmi; /* LAPIC_NMI, X2APIC_NMI */
-        uint64_t lapic_address;
+        } override;
     };
 };
 
@@ -96,20 +74,16 @@ bool acpi_madt_next(const struct acpi_table *madt, uint32_t *offset, struct acpi
 
 /* --- others ------------------------------------------------------------------------------------------------------ */
 struct acpi_gas {
-    uint8_t space /* 0: memory, 1: ports */, bits, access;
+    uint8_t space;    /* 0: memory, 1: ports */
     uint64_t address; /* 0: not there */
 };
 
 struct acpi_fadt {
-    paddr_t facs, dsdt;
+    paddr_t facs;
     uint16_t sci;
-    uint16_t smi_command;
-    uint8_t acpi_enable, acpi_disable;
-    struct acpi_gas pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1, reset;
-    uint8_t reset_value, century, pm1_event_length, pm1_control_length;
-    uint16_t boot_flags; /* IAPC_BOOT_ARCH */
-    uint32_t flags;
-    bool pm_timer_32bit, reset_supported, hardware_reduced;
+    struct acpi_gas pm1a_event, pm1a_control, pm1b_control, pm_timer, reset;
+    uint8_t reset_value;
+    bool reset_supported;
 };
 
 bool acpi_parse_fadt(const struct acpi_table *fadt, struct acpi_fadt *out);
@@ -122,36 +96,23 @@ struct acpi_ecam {
 
 bool acpi_mcfg_entry(const struct acpi_table *mcfg, unsigned index, struct acpi_ecam *out); /* false: no more */
 
-struct acpi_hpet {
-    uint64_t base;
-    uint32_t id;
-    uint8_t number;
-    uint16_t min_tick;
-};
-
-bool acpi_parse_hpet(const struct acpi_table *hpet, struct acpi_hpet *out);
+paddr_t acpi_hpet_base(const struct acpi_table *hpet); /* 0: none in memory */
 
 /* --- tables for the control domain; each returns the bytes written, 0: `size` is too small -------------------------
  */
 struct acpi_madt_plan {
     const uint32_t *apic_ids; /* of vCPUs 0 .. nr_cpus - 1; their processor uid is their number */
     unsigned nr_cpus;
-    const struct acpi_table *host; /* IOAPICs (unless `ioapics`), overrides and NMI sources are taken from here */
+    const struct acpi_table *host; /* overrides and NMI sources are taken from here */
     const struct acpi_madt_entry *ioapics;
-    unsigned nr_ioapics; /* 0: the host's */
+    unsigned nr_ioapics;
 };
 
 size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *plan);
-
-struct acpi_xsdt_plan {
-    const struct acpi_source *source;
-    const struct acpi_table *root;
-    paddr_t madt; /* listed instead of the host's */
-    bool hide_hpet;
-};
-
-/* The host's list without tables about what the hypervisor keeps (IOMMUs) or hides (NUMA, the host's APIC ids). */
-size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_xsdt_plan *plan);
+/* The list `root` without tables about what the hypervisor keeps (IOMMUs) or hides (NUMA, the host's APIC ids), and
+ * with the MADT at `madt`. */
+size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_source *s, const struct acpi_table *root,
+                       paddr_t madt);
 size_t acpi_build_rsdp(uint8_t *out, size_t size, paddr_t xsdt);
 
 #endif

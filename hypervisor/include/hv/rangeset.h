@@ -22,7 +22,6 @@ struct rangeset {
 must_check int rangeset_add(struct rangeset *s, uint64_t first, uint64_t last);
 must_check int rangeset_remove(struct rangeset *s, uint64_t first, uint64_t last);
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last); /* all of it */
-bool rangeset_overlaps(const struct rangeset *s, uint64_t first, uint64_t last);
 void rangeset_free(struct rangeset *s);
 
 #endif

@@ -72,76 +72,47 @@ static void test_strings(void)
 
 static void test_format(void)
 {
-    static const long long numbers[] = {
-        0, 1, -1, 9, 10, 255, -32768, 2147483647, -2147483648ll, 4294967296ll, INT64_MIN, INT64_MAX
-    };
+    static const long numbers[] = { 0,      1,          -1,           9,           10,        255,
+                                    -32768, 2147483647, -2147483648l, 4294967296l, INT64_MIN, INT64_MAX };
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
-        long long n = numbers[i];
-        SAME(200, "%d|%u|%x|%X|%i", (int)n, (unsigned)n, (unsigned)n, (unsigned)n, (int)n);
-        SAME(200, "%ld|%lu|%lx|%lld|%llu|%llx|%zu|%zx|%zd", (long)n, (long)n, (long)n, n, n, n, (size_t)n, (size_t)n,
-             (ssize_t)n);
-        SAME(200, "%5d|%05d|%-5d|%016lx|%3x|%-12lx|%02x", (int)n, (int)n, (int)n, (long)n, (unsigned)n, (long)n,
-             (unsigned)n);
-        SAME(200, "%hd|%hhd|%hx|%hhx|%hhu|%*d|%0*d", (short)n, (char)n, (short)n, (char)n, (char)n, 7, (int)n, 9,
-             (int)n);
-        SAME(7, "%lld and more", n);
-        SAME(0, "%lld", n);
-        SAME(1, "%lld", n);
+        long n = numbers[i];
+        SAME(200, "%d|%u|%x|%ld|%lu|%lx|%lld", (int)n, (unsigned)n, (unsigned)n, n, n, n, (long long)n);
+        SAME(200, "%016lx|%3x|%02x|%4lu|%06lu", n, (unsigned)n, (unsigned)n, n, n);
+        SAME(7, "%ld and more", n);
+        SAME(0, "%ld", n);
+        SAME(1, "%ld", n);
     }
-    SAME(200, "%s|%10s|%-10s|%.3s|%.*s|%5.2s|%c%c|%3c|%%|100%%", "hello", "hello", "hello", "hello", 2, "hello",
-         "hello", 'a', 'b', 'c');
-    SAME(200, "%p|%20p|%-20p|", (void *)0x1234, (void *)0xffff800000000000, (void *)1);
+    SAME(200, "%s|%10s|%4s|%c%c|%%|100%%", "hello", "hello", "hello", 'a', 'b');
     SAME(4, "%s", "long text");
-    char unterminated[3] = { 'a', 'b', 'c' }, out[40];
-    SAME(200, "%.3s", unterminated);
+    char out[40];
     static const char *volatile odd = "%q %";
     CHECK(hv_snprintf(out, sizeof(out), odd) == 4 && strcmp(out, "%q %") == 0);
     static const char *volatile null = "%s";
-    hv_snprintf(out, sizeof(out), null, NULL);
-    CHECK(strcmp(out, "(null)") == 0);
+    CHECK(hv_snprintf(out, sizeof(out), null, NULL) == 6 && strcmp(out, "(null)") == 0);
     static const char *volatile wide = "%99999999999d";
-    CHECK(hv_snprintf(out, sizeof(out), wide, 1) == 4096 && strlen(out) == 39);
+    CHECK(hv_snprintf(out, sizeof(out), wide, 1) == 100 && strlen(out) == 39);
 }
 
-static bool size_is(const char *text, uint64_t expected, const char *rest)
+static bool size_is(const char *text, uint64_t expected)
 {
     uint64_t n = 77;
-    const char *at = text;
-    bool ok = parse_size(&at, &n);
-    return rest ? ok && n == expected && strcmp(at, rest) == 0 : !ok && n == 77 && at == text;
-}
-
-static void test_numbers(void)
-{
-    CHECK(size_is("0", 0, "") && size_is("512M", MIB(512), "") && size_is("2G", GIB(2), "") &&
-          size_is("16t,", 16ull << 40, ","));
-    CHECK(size_is("4k x", 4096, " x") && size_is("0x10", 16, "") && size_is("0XfFM", 255ull << 20, "") &&
-          size_is("12q", 12, "q"));
-    CHECK(size_is("18446744073709551615", ~0ull, "") && size_is("18446744073709551616", 0, NULL));
-    CHECK(size_is("", 0, NULL) && size_is("M", 0, NULL) && size_is("0x", 0, NULL) && size_is("-1", 0, NULL));
-    CHECK(size_is("16777215T", 16777215ull << 40, "") && size_is("16777216T", 0, NULL) &&
-          size_is("0xffffffffffffffffK", 0, NULL));
+    return option_size(text, "n", &n) ? n == expected : n == 77 && expected == 77;
 }
 
 static void test_options(void)
 {
-    const char *line =
-        " mem=2G quiet noreboot mem=512M console=com1,115200 text=\"a b\" \"all=c d\" iommu=off no-smap bad=1x e= ";
-    char out[20];
+    const char *line = " mem=2G quiet reboot=off\tmem=512M console=com1,115200 e= xmem=1G";
     uint64_t n = 5;
     CHECK(option_size(line, "mem", &n) && n == MIB(512));
-    CHECK(!option_size(line, "bad", &n) && !option_size(line, "quiet", &n) && !option_size(line, "absent", &n) &&
+    CHECK(!option_size(line, "quiet", &n) && !option_size(line, "me", &n) && !option_size(line, "e", &n) &&
           n == MIB(512));
-    CHECK(option_string(line, "console", out, 20) && strcmp(out, "com1,115200") == 0);
-    CHECK(!option_string(line, "console", out, 11) && option_string(line, "console", out, 12));
-    CHECK(option_string(line, "text", out, 20) && strcmp(out, "a b") == 0);
-    CHECK(option_string(line, "all", out, 20) && strcmp(out, "c d") == 0);
-    CHECK(option_string(line, "e", out, 20) && out[0] == 0);
-    CHECK(!option_string(line, "me", out, 20) && !option_string(line, "reboot", out, 20) &&
-          !option_string(line, "b", out, 20));
-    CHECK(option_flag(line, "quiet", false) && !option_flag(line, "iommu", true) && !option_flag(line, "smap", true));
-    CHECK(option_flag(line, "other", true) && !option_flag(line, "other", false) && !option_flag("", "x", false));
-    CHECK(option_string("\"", "", out, 20) && option_string("a=\"", "a", out, 20) && out[0] == 0);
+    CHECK(option_is(line, "reboot", "off", false) && !option_is(line, "reboot", "of", true));
+    CHECK(option_is(line, "absent", "x", true) && !option_is("", "absent", "x", false));
+    CHECK(!option_is(line, "console", "com1", true) && option_is(line, "e", "", false));
+    CHECK(size_is("n=0", 0) && size_is("n=512M", MIB(512)) && size_is("n=4k", 4096) && size_is("n=16t", 16ull << 40));
+    CHECK(size_is("n=4k4", 77) && size_is("n=12q", 77) && size_is("n=-1", 77) && size_is("n=M", 77));
+    CHECK(size_is("n=18446744073709551615", ~0ull) && size_is("n=18446744073709551616", 77));
+    CHECK(size_is("n=16777215T", 16777215ull << 40) && size_is("n=16777216T", 77));
 }
 
 int main(void)
@@ -149,7 +120,6 @@ int main(void)
     test_memory();
     test_strings();
     test_format();
-    test_numbers();
     test_options();
     return 0;
 }

@@ -29,12 +29,10 @@ static void test_random(void)
         memset(model + first, add, last - first + 1);
         check_shape(&s);
         unsigned a = rand() % SPACE, b = a + rand() % (SPACE - a);
-        bool all = true, any = false;
-        for (unsigned i = a; i <= b; i++) {
+        bool all = true;
+        for (unsigned i = a; i <= b; i++)
             all &= model[i];
-            any |= model[i];
-        }
-        CHECK(rangeset_contains(&s, a, b) == all && rangeset_overlaps(&s, a, b) == any);
+        CHECK(rangeset_contains(&s, a, b) == all);
     }
     rangeset_free(&s);
     CHECK(!s.ranges && !s.count);
@@ -43,10 +41,11 @@ static void test_random(void)
 static void test_ends(void)
 {
     struct rangeset s = { 0 };
-    CHECK(!rangeset_contains(&s, 0, 0) && !rangeset_overlaps(&s, 0, ~0ull) && rangeset_remove(&s, 0, ~0ull) == 0);
+    CHECK(!rangeset_contains(&s, 0, 0) && rangeset_remove(&s, 0, ~0ull) == 0);
     CHECK(rangeset_add(&s, 0, 0) == 0 && rangeset_add(&s, ~0ull, ~0ull) == 0 && s.count == 2);
     CHECK(rangeset_add(&s, 1, ~0ull - 1) == 0 && s.count == 1 && rangeset_contains(&s, 0, ~0ull));
-    CHECK(rangeset_remove(&s, 5, 9) == 0 && s.count == 2 && !rangeset_overlaps(&s, 5, 9));
+    CHECK(rangeset_remove(&s, 5, 9) == 0 && s.count == 2 && !rangeset_contains(&s, 5, 5) &&
+          !rangeset_contains(&s, 4, 9));
     CHECK(rangeset_add(&s, 9, 5) == -EINVAL && rangeset_remove(&s, 9, 5) == -EINVAL && !rangeset_contains(&s, 9, 5));
     CHECK(rangeset_remove(&s, 0, ~0ull) == 0 && s.count == 0);
     rangeset_free(&s);
