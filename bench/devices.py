@@ -8,7 +8,8 @@
     hub       USB hub              plug behind it with port "1.2"
     net       USB network adapter  no network behind it
     disk      virtio disk          image=FILE or size=MiB (on a PCI root port)
-    pci       any PCI device       device=NAME, such as edu or e1000e (on a PCI root port)
+    pci       any PCI device       device=NAME, such as edu or e1000e (on a PCI root port); other options
+                                   are its properties, such as dma_mask=0xffffffff of edu
 """
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ USB = {"storage": "usb-storage", "keyboard": "usb-kbd", "mouse": "usb-mouse", "t
 KINDS = (*USB, "disk", "pci")
 USB_PORTS = 14  # the 15th is the network adapter's, see qemu_command
 OPTIONS = {"storage": {"image", "size", "serial", "readonly"}, "disk": {"image", "size"},
-           "pci": {"device"}, "keyboard": {"serial"}, "mouse": {"serial"}, "tablet": {"serial"},
+           "keyboard": {"serial"}, "mouse": {"serial"}, "tablet": {"serial"},
            "audio": {"serial"}, "serial": {"serial"}, "hub": {"serial"}, "net": set()}
 
 
@@ -45,7 +46,7 @@ def describe(config, kind, id, port, options, taken):
     does not have, a port in use, or an option the device has not."""
     if kind not in KINDS:
         raise BenchError(f"The bench has no device '{kind}'.", "", f"There are: {', '.join(KINDS)}.")
-    wrong = set(options) - OPTIONS[kind]
+    wrong = set(options) - OPTIONS.get(kind, set(options))
     if wrong:
         raise BenchError(f"A {kind} device has no option '{sorted(wrong)[0]}'.", "",
                          f"It has: {', '.join(sorted(OPTIONS[kind])) or 'none'}.")
@@ -97,7 +98,16 @@ def _pci(config, kind, id, port, options, taken):
         return plug
     if not options.get("device"):
         raise BenchError("Which PCI device?", "", "Name it: device=edu, device=e1000e, ...")
-    return Plug(kind, id, {"driver": options["device"], "id": id, "bus": free[0]})
+    properties = {name: _number(value) for name, value in options.items() if name != "device"}
+    return Plug(kind, id, {"driver": options["device"], "id": id, "bus": free[0], **properties})
+
+
+def _number(text):
+    """QEMU wants numbers as such."""
+    try:
+        return int(text, 0)
+    except (TypeError, ValueError):
+        return text
 
 
 def _add_image(plug, options):

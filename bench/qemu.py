@@ -85,7 +85,7 @@ class QemuMachine(Machine):
         for blockdev in plug.blockdevs:
             self.qmp.execute("blockdev-add", **blockdev)
         try:
-            self.qmp.execute("device_add", **plug.device)
+            self.qmp.execute("device_add", exact=plug.device)
         except QmpError:
             self._forget_backends(plug)
             raise

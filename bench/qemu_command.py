@@ -102,7 +102,8 @@ def _kernel(direct):
 
 def _iommu(config):
     if config.iommu == "intel":
-        return device("intel-iommu", intremap="on")
+        # By default it translates 39 bits, which is 512 GiB.
+        return device("intel-iommu", intremap="on", **({"aw-bits": 48} if config.mem >= 500 << 10 else {}))
     return device("amd-iommu", intremap="on") if config.iommu == "amd" else []
 
 

@@ -41,11 +41,12 @@ class Qmp:
             self.closed = True
             self._changed.notify_all()
 
-    def execute(self, name, timeout=60, **arguments):
-        """One command; its return value. QmpError when QEMU refuses or has ended."""
+    def execute(self, name, timeout=60, exact=None, **arguments):
+        """One command; its return value. QmpError when QEMU refuses or has ended. `_` in names of arguments becomes
+        `-`, but not in those of the dict `exact`: some devices' properties are spelled with `_`."""
         request = {"execute": name}
-        if arguments:
-            request["arguments"] = {key.replace("_", "-"): value for key, value in arguments.items()}
+        if arguments or exact:
+            request["arguments"] = {**{key.replace("_", "-"): value for key, value in arguments.items()}, **(exact or {})}
         with self._command, self._changed:
             self._answer = None
             try:
