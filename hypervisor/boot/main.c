@@ -116,7 +116,8 @@ noreturn void hv_main(const struct bootinfo *info)
     wrmsr(MSR_GS_BASE, (uint64_t)c);
     str_copy(hv_options, (const char *)info->hypervisor_command_line, sizeof(hv_options));
     console_init(hv_options);
-    log_line("Bulkhead hypervisor %s, loaded by %s", HV_VERSION, (const char *)info->loader_name);
+    log_line("Bulkhead hypervisor %s at %lx, loaded by %s", HV_VERSION, info->image_start,
+             (const char *)info->loader_name);
     read_features();
     paging_init(info);
     traps_init(c);
@@ -130,8 +131,7 @@ noreturn void hv_main(const struct bootinfo *info)
     c->apic_id = apic_id();
     pci_init();
     choose_vendor();
-    if (iommu_init(hv_board.ivrs, hv_board.dmar))
-        log_line("Some devices are not confined.");
+    iommu_init(hv_board.ivrs, hv_board.dmar);
     iommu_fault_vector(VECTOR_IOMMU, hv_cpus[0]->apic_id);
     board_add_ioapics();
     efi_init();

@@ -11,58 +11,34 @@
 
 #include <hv/frame.h>
 
-struct run {
-    uint64_t dfn, mfn, count;
-    bool map, writable;
-};
-
-static uint64_t amdvi_table(paddr_t next, unsigned level)
-{
-    /* Permissions of all levels are ANDed. */
-    return next | level << 9 | BIT(61) | BIT(62) | BIT(0);
-}
-
-static uint64_t amdvi_leaf(paddr_t page, unsigned level, bool writable)
-{
-    /* Next level 0, force coherent, read, write. */
-    return page | BIT(60) | BIT(61) | (writable ? BIT(62) : 0) | BIT(0);
-}
-
-static bool amdvi_is_leaf(uint64_t entry, unsigned level) { return (entry >> 9 & 7) == 0; }
-
 /*
- * Units ignore all bits of an entry without the present bit, but QEMU 7.2 takes a translation that ends there for a
- * silent one; with a next level in it, it sees a fault and tells (amdvi.c, told_by_status).
+ * AMD-Vi: read and write in bits 61 and 62, of all levels ANDed; leaves force coherence. Units ignore all bits of an
+ * entry without the present bit, but QEMU 7.2 takes a translation that ends there for a silent one; with a next level
+ * in it, it sees a fault and tells (amdvi.c, told_by_status).
  */
 const struct io_codec amdvi_codec = {
     .empty = 1 << 9,
-    .present = BIT(0),
+    .table = BIT(0) | BIT(61) | BIT(62),
+    .leaf = BIT(0) | BIT(60) | BIT(61),
     .writable = BIT(62),
-    .table = amdvi_table,
-    .leaf = amdvi_leaf,
-    .is_leaf = amdvi_is_leaf,
+    .levels = true,
 };
 
-static uint64_t vtd_table(paddr_t next, unsigned level) { return next | 3; }
+const struct io_codec vtd_codec = { .table = 3, .leaf = 1, .writable = BIT(1), .large = BIT(7) };
 
-static uint64_t vtd_leaf(paddr_t page, unsigned level, bool writable)
+static uint64_t leaf_entry(const struct io_codec *c, paddr_t page, unsigned level, bool writable)
 {
-    return page | (level > 1 ? BIT(7) : 0) | (writable ? 3 : 1);
+    return page | c->leaf | (level > 1 ? c->large : 0) | (writable ? c->writable : 0);
 }
 
-static bool vtd_is_leaf(uint64_t entry, unsigned level) { return level == 1 || (entry & BIT(7)); }
-
-const struct io_codec vtd_codec = {
-    .present = BIT(0),
-    .writable = BIT(1),
-    .table = vtd_table,
-    .leaf = vtd_leaf,
-    .is_leaf = vtd_is_leaf,
-};
-
-void io_sync(const struct io_format *format, const volatile void *start, size_t bytes)
+static bool is_leaf(const struct io_codec *c, uint64_t entry, unsigned level)
 {
-    if (format->snooped)
+    return c->levels ? !(entry >> 9 & 7) : level == 1 || (entry & c->large);
+}
+
+void io_sync(const volatile void *start, size_t bytes)
+{
+    if (iommu_format.snooped)
         return;
     for (uintptr_t at = ROUND_DOWN((uintptr_t)start, 64); at < (uintptr_t)start + bytes; at += 64)
         __asm__ volatile("clflush %0" : : "m"(*(const volatile uint8_t *)at) : "memory");
@@ -71,38 +47,37 @@ void io_sync(const struct io_format *format, const volatile void *start, size_t 
 
 static void entry_write(struct io_tree *t, uint64_t *at, uint64_t entry)
 {
-    t->changes += (*at & t->format->codec->present) || t->format->caches_nothing;
+    t->changes += (*at & IO_PRESENT) || iommu_format.caches_nothing;
     *(volatile uint64_t *)at = entry;
-    io_sync(t->format, at, sizeof(*at));
+    io_sync(at, sizeof(*at));
 }
 
 static uint64_t *entry_table(uint64_t entry) { return paddr_ptr(entry & IO_ADDRESS); }
 
 /* A table with 512 entries from `entry`, each `step` above the one before. NULL: no memory. */
-static uint64_t *table_new(struct io_tree *t, uint64_t entry, uint64_t step)
+static uint64_t *table_new(uint64_t entry, uint64_t step)
 {
     uint64_t *table = page_alloc();
     if (!table)
         return NULL;
     for (unsigned i = 0; entry && i < 512; i++)
         table[i] = entry + i * step;
-    io_sync(t->format, table, PAGE_SIZE);
+    io_sync(table, PAGE_SIZE);
     return table;
 }
 
-int io_tree_init(struct io_tree *t, const struct io_format *format)
+int io_tree_init(struct io_tree *t)
 {
-    t->format = format;
     t->dead = INVALID_MFN;
-    t->root = table_new(t, format->codec->empty, 0);
+    t->root = table_new(iommu_format.codec->empty, 0);
     return t->root ? 0 : -ENOMEM;
 }
 
 static void table_bury(struct io_tree *t, uint64_t *table, unsigned level)
 {
-    const struct io_codec *c = t->format->codec;
+    const struct io_codec *c = iommu_format.codec;
     for (unsigned i = 0; level > 1 && i < 512; i++)
-        if ((table[i] & c->present) && !c->is_leaf(table[i], level))
+        if ((table[i] & IO_PRESENT) && !is_leaf(c, table[i], level))
             table_bury(t, entry_table(table[i]), level - 1);
     frame_set_gfn(ptr_mfn(table), gfn(t->dead.n));
     t->dead = ptr_mfn(table);
@@ -111,43 +86,43 @@ static void table_bury(struct io_tree *t, uint64_t *table, unsigned level)
 /* The table below an entry: made, or made of the leaf that is there. */
 static uint64_t *table_below(struct io_tree *t, uint64_t *at, unsigned level)
 {
-    const struct io_codec *c = t->format->codec;
+    const struct io_codec *c = iommu_format.codec;
     uint64_t entry = *at, fill = c->empty, step = 0;
-    if ((entry & c->present) && !c->is_leaf(entry, level))
+    if ((entry & IO_PRESENT) && !is_leaf(c, entry, level))
         return entry_table(entry);
-    if (entry & c->present) {
-        fill = c->leaf(entry & IO_ADDRESS & ~(PAGE_SIZE - 1), level - 1, entry & c->writable);
+    if (entry & IO_PRESENT) {
+        fill = leaf_entry(c, entry & IO_ADDRESS, level - 1, entry & c->writable);
         step = PAGE_SIZE << (9 * (level - 2));
     }
-    uint64_t *table = table_new(t, fill, step);
+    uint64_t *table = table_new(fill, step);
     if (table)
-        entry_write(t, at, c->table(ptr_paddr(table), level - 1));
+        entry_write(t, at, ptr_paddr(table) | c->table | (c->levels ? (level - 1) << 9 : 0));
     return table;
 }
 
-static bool leaf_has(const struct io_codec *c, uint64_t entry, uint64_t offset, const struct run *r)
+static bool leaf_has(const struct io_codec *c, uint64_t entry, uint64_t offset, const struct io_run *r)
 {
     return ((entry & IO_ADDRESS) >> PAGE_SHIFT) + offset == r->mfn && !(entry & c->writable) == !r->writable;
 }
 
 /* Whether the pages of the run below one entry are as wanted, or were made so by changing this entry. */
-static bool entry_settle(struct io_tree *t, uint64_t *at, unsigned level, const struct run *r, uint64_t pages)
+static bool entry_settle(struct io_tree *t, uint64_t *at, unsigned level, const struct io_run *r, uint64_t pages)
 {
-    const struct io_codec *c = t->format->codec;
+    const struct io_codec *c = iommu_format.codec;
     uint64_t old = *at, span = 1ull << (9 * (level - 1));
-    bool present = old & c->present, leaf = present && c->is_leaf(old, level);
+    bool present = old & IO_PRESENT, leaf = present && is_leaf(c, old, level);
     if (r->map ? leaf && leaf_has(c, old, r->dfn & (span - 1), r) : !present)
         return true;
-    if (pages < span || (r->map && (level > t->format->max_leaf || (r->mfn & (span - 1)))))
+    if (pages < span || (r->map && (level > iommu_format.max_leaf || (r->mfn & (span - 1)))))
         return false;
-    entry_write(t, at, r->map ? c->leaf(r->mfn << PAGE_SHIFT, level, r->writable) : c->empty);
+    entry_write(t, at, r->map ? leaf_entry(c, r->mfn << PAGE_SHIFT, level, r->writable) : c->empty);
     if (present && !leaf)
         table_bury(t, entry_table(old), level - 1);
     return true;
 }
 
 /* Recursion is as deep as the tree. */
-static int table_change(struct io_tree *t, uint64_t *table, unsigned level, struct run *r)
+static int table_change(struct io_tree *t, uint64_t *table, unsigned level, struct io_run *r)
 {
     unsigned shift = 9 * (level - 1);
     do {
@@ -167,27 +142,15 @@ static int table_change(struct io_tree *t, uint64_t *table, unsigned level, stru
     return 0;
 }
 
-static int tree_change(struct io_tree *t, struct run r)
+int io_tree_change(struct io_tree *t, struct io_run r)
 {
-    uint64_t pages = 1ull << (9 * t->format->levels), frames = (IO_ADDRESS >> PAGE_SHIFT) + 1;
-    if (r.dfn >= pages || r.count > pages - r.dfn || r.mfn >= frames || r.count > frames - r.mfn)
+    uint64_t pages = 1ull << (9 * iommu_format.levels), frames = (IO_ADDRESS >> PAGE_SHIFT) + 1;
+    /* What lies beyond the tree is not mapped. */
+    if (!r.map)
+        r.count = r.dfn < pages ? MIN(r.count, pages - r.dfn) : 0;
+    else if (r.dfn >= pages || r.count > pages - r.dfn || r.mfn >= frames || r.count > frames - r.mfn)
         return -ERANGE;
-    return r.count ? table_change(t, t->root, t->format->levels, &r) : 0;
-}
-
-int io_tree_map(struct io_tree *t, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
-{
-    return tree_change(t, (struct run){ .dfn = dfn, .mfn = m.n, .count = count, .map = true, .writable = writable });
-}
-
-/* What lies beyond the tree is not mapped. */
-int io_tree_unmap(struct io_tree *t, uint64_t dfn, uint64_t count)
-{
-    uint64_t pages = 1ull << (9 * t->format->levels);
-    if (dfn >= pages)
-        return 0;
-    count = MIN(count, pages - dfn);
-    return tree_change(t, (struct run){ .dfn = dfn, .count = count });
+    return r.count ? table_change(t, t->root, iommu_format.levels, &r) : 0;
 }
 
 mfn_t io_tree_take_dead(struct io_tree *t)
@@ -206,8 +169,8 @@ void io_dead_free(mfn_t dead)
     }
 }
 
-void io_tree_bury_all(struct io_tree *t)
+void io_tree_free(struct io_tree *t)
 {
-    table_bury(t, t->root, t->format->levels);
-    t->root = NULL;
+    table_bury(t, t->root, iommu_format.levels);
+    io_dead_free(io_tree_take_dead(t));
 }

@@ -10,7 +10,7 @@
 
 #include <hv/lib.h>
 
-#define TABLE_HEADER 36
+#define TABLE_HEADER 48 /* both have 12 bytes behind ACPI's 36 */
 
 /* A piece of a table, [at, end). */
 struct bytes {
@@ -21,13 +21,27 @@ static uint64_t get(const uint8_t *p, unsigned bytes) { return bytes ? p[0] | ge
 
 static size_t left(struct bytes b) { return b.end - b.at; }
 
-static bool table_body(const uint8_t *table, size_t size, const char *signature, struct bytes *body)
+/* Hands each structure of a table to `take`; in both tables they have their length in bytes 2 and 3. */
+static int each_block(const uint8_t *table, size_t size, struct iommu_tables *t,
+                      int (*take)(struct iommu_tables *t, struct bytes block))
 {
-    if (size < TABLE_HEADER + 12 || memcmp(table, signature, 4) || get(table + 4, 4) > size ||
-        get(table + 4, 4) < TABLE_HEADER + 12)
-        return false;
-    *body = (struct bytes){ table + TABLE_HEADER + 12, table + get(table + 4, 4) };
-    return true;
+    int rc = 0;
+    struct bytes b = { table + TABLE_HEADER, table + size };
+    while (!rc && b.at < b.end) {
+        size_t length = left(b) < 4 ? 0 : get(b.at + 2, 2);
+        if (length < 4 || length > left(b))
+            return -EINVAL;
+        rc = take(t, (struct bytes){ b.at, b.at + length });
+        b.at += length;
+    }
+    return rc;
+}
+
+/* The length of a table; 0: it is none, or longer than there are bytes. */
+static size_t table_length(const uint8_t *table, size_t size, const char *signature)
+{
+    size_t length = size < TABLE_HEADER || memcmp(table, signature, 4) ? 0 : get(table + 4, 4);
+    return length >= TABLE_HEADER && length <= size ? length : 0;
 }
 
 static int add_unit(struct iommu_tables *t, struct iommu_place place)
@@ -71,7 +85,7 @@ static int add_reserved(struct iommu_tables *t, struct iommu_reserved r)
     return 0;
 }
 
-static int add_special(struct iommu_tables *t, struct iommu_special s)
+static int add_ioapic(struct iommu_tables *t, struct iommu_special s)
 {
     if (t->nr_specials == IOMMU_MAX_SPECIALS)
         return -E2BIG;
@@ -95,36 +109,32 @@ static size_t ivhd_length(struct bytes b)
 
 static int ivhd_entry(struct iommu_tables *t, const uint8_t *e, struct iommu_range *open)
 {
-    uint8_t unit = t->nr_units - 1;
-    uint16_t bdf = get(e + 1, 2);
-    struct iommu_range r = { .first = bdf, .last = bdf, .unit = unit, .setting = e[3] };
+    uint16_t bdf = get(e + (e[0] == IVHD_SPECIAL ? 5 : 1), 2);
+    struct iommu_range r = { .first = bdf, .last = bdf, .unit = t->nr_units - 1, .setting = e[3] };
+    int rc = 0;
     switch (e[0]) {
-    case IVHD_ALL: return add_range(t, (struct iommu_range){ .last = 0xffff, .unit = unit, .setting = e[3] });
+    case IVHD_ALL:
+        r.first = 0;
+        r.last = 0xffff;
+        return add_range(t, r);
+    case IVHD_START:
+    case IVHD_EXT_START: *open = r; return 0;
     case IVHD_ALIAS:
     case IVHD_ALIAS_START:
         r.aliased = true;
         r.alias = get(e + 5, 2);
-        break;
+        *open = r;
+        return e[0] == IVHD_ALIAS ? add_range(t, r) : 0;
     case IVHD_END: open->last = bdf; return add_range(t, *open);
     case IVHD_SPECIAL:
-        r.first = r.last = get(e + 5, 2);
-        if (e[7] == 1 || e[7] == 2) {
-            struct iommu_special s = { (uint32_t)t->unit[unit].segment << 16 | r.first, e[4], e[7] == 2 };
-            int rc = add_special(t, s);
-            if (rc)
-                return rc;
-        }
-        break;
+        if (e[7] == 1)
+            rc = add_ioapic(t, (struct iommu_special){ (uint32_t)t->unit[r.unit].segment << 16 | bdf, e[4] });
+        return rc ? rc : add_range(t, r);
     case IVHD_SELECT:
-    case IVHD_START:
     case IVHD_EXT:
-    case IVHD_EXT_START:
-    case IVHD_HID: break;
+    case IVHD_HID: return add_range(t, r);
     default: return 0;
     }
-    *open = r;
-    bool start = e[0] == IVHD_START || e[0] == IVHD_ALIAS_START || e[0] == IVHD_EXT_START;
-    return start ? 0 : add_range(t, r);
 }
 
 static int ivhd_parse(struct iommu_tables *t, struct bytes b)
@@ -150,16 +160,15 @@ static int ivhd_parse(struct iommu_tables *t, struct bytes b)
 }
 
 /* Memory that devices may reach whatever happens; exclusion ranges are treated as unity maps. */
-static int ivmd_parse(struct iommu_tables *t, const uint8_t *e, size_t length)
+static int ivmd_parse(struct iommu_tables *t, struct bytes b)
 {
-    if (length < 32)
+    const uint8_t *e = b.at;
+    if (left(b) < 32 || get(e + 16, 8) > 1ull << 52 || get(e + 24, 8) > 1ull << 52)
         return -EINVAL;
-    uint64_t start = get(e + 16, 8), size = get(e + 24, 8);
-    if (size > 1ull << 52 || start > 1ull << 52)
-        return -EINVAL;
+    uint64_t start = get(e + 16, 8), end = start + get(e + 24, 8);
     struct iommu_reserved r = {
         .base = start >> PAGE_SHIFT,
-        .end = (start + size + PAGE_SIZE - 1) >> PAGE_SHIFT,
+        .end = ROUND_UP(end, PAGE_SIZE) >> PAGE_SHIFT,
         .segment = get(e + 8, 2),
         .first = e[0] == 0x20 ? 0 : get(e + 4, 2),
         .last = e[0] == 0x20 ? 0xffff : get(e[0] == 0x22 ? e + 6 : e + 4, 2),
@@ -168,39 +177,28 @@ static int ivmd_parse(struct iommu_tables *t, const uint8_t *e, size_t length)
     return add_reserved(t, r);
 }
 
-/* Blocks of different age may describe one unit: all of one type are taken, 0x11 before 0x10 before 0x40. */
-static uint8_t ivhd_best(struct bytes b)
+/* Blocks of different age may describe one unit: only those of the newest type (0x10, 0x11, 0x40) are taken. */
+static int ivhd_newest(struct iommu_tables *t, struct bytes b)
 {
-    static const uint8_t order[] = { 0x40, 0x10, 0x11 };
-    unsigned best = 0;
-    while (left(b) >= 4 && get(b.at + 2, 2) >= 4 && get(b.at + 2, 2) <= left(b)) {
-        for (unsigned i = best; i < ARRAY_SIZE(order); i++)
-            best = b.at[0] == order[i] ? i : best;
-        b.at += get(b.at + 2, 2);
-    }
-    return order[best];
+    if (b.at[0] == 0x10 || b.at[0] == 0x11 || b.at[0] == 0x40)
+        t->ivhd_type = MAX(t->ivhd_type, b.at[0]);
+    return 0;
+}
+
+static int ivrs_block(struct iommu_tables *t, struct bytes b)
+{
+    if (b.at[0] == t->ivhd_type)
+        return ivhd_parse(t, b);
+    return b.at[0] >= 0x20 && b.at[0] <= 0x22 ? ivmd_parse(t, b) : 0;
 }
 
 int ivrs_parse(const uint8_t *table, size_t size, struct iommu_tables *t)
 {
-    struct bytes b;
-    if (!table_body(table, size, "IVRS", &b))
-        return -EINVAL;
-    uint8_t best = ivhd_best(b);
-    int rc = 0;
-    while (!rc && b.at < b.end) {
-        size_t length = left(b) < 4 ? 0 : get(b.at + 2, 2);
-        if (length < 4 || length > left(b))
-            return -EINVAL;
-        if (b.at[0] == best)
-            rc = ivhd_parse(t, (struct bytes){ b.at, b.at + length });
-        else if (b.at[0] >= 0x20 && b.at[0] <= 0x22)
-            rc = ivmd_parse(t, b.at, length);
-        b.at += length;
-    }
+    size = table_length(table, size, "IVRS");
+    int rc = size ? each_block(table, size, t, ivhd_newest) : -EINVAL;
+    rc = rc ? rc : each_block(table, size, t, ivrs_block);
     /* QEMU names the IOAPIC only when it remaps; without the name its entries could not be routed anyway. */
-    for (unsigned i = 0; i < t->nr_specials; i++)
-        t->may_remap |= !t->special[i].hpet;
+    t->may_remap = t->nr_specials;
     return rc;
 }
 
@@ -210,47 +208,38 @@ enum { SCOPE_ENDPOINT = 1, SCOPE_BRIDGE, SCOPE_IOAPIC, SCOPE_HPET };
 
 struct scope {
     uint8_t type, id;
-    uint16_t segment, first, last;
+    uint16_t bdf;
 };
 
-/* Follows a path of (device, function) pairs from a bus. False: a bridge on it has no bus (yet). */
-static bool scope_resolve(const uint8_t *e, struct scope *s)
-{
-    unsigned bus = e[5], hops = (e[1] - 6) / 2;
-    for (unsigned i = 0;; i++) {
-        s->first = bus << 8 | (e[6 + 2 * i] & 31) << 3 | (e[7 + 2 * i] & 7);
-        if (i + 1 == hops)
-            break;
-        bus = metal_pci_read((uint32_t)s->segment << 16 | s->first, 0x19, 1);
-        if (bus == 0 || bus == 0xff)
-            return false;
-    }
-    s->last = s->first;
-    return true;
-}
-
-/* Takes the next scope off `b`. 1: one, 0: one to skip, -EINVAL. */
+/* Takes the next scope off `b` and follows its path of (device, function) pairs from a bus. 1: one, 0: one to skip (a
+ * kind of the future, or a bridge on its path has no bus yet), -EINVAL. */
 static int scope_next(struct bytes *b, uint16_t segment, struct scope *s)
 {
     const uint8_t *e = b->at;
     if (left(*b) < 8 || e[1] < 8 || e[1] > left(*b))
         return -EINVAL;
     b->at += e[1];
-    *s = (struct scope){ .type = e[0], .id = e[4], .segment = segment };
-    return e[0] >= SCOPE_ENDPOINT && e[0] <= SCOPE_HPET && scope_resolve(e, s);
+    unsigned bus = e[5], hops = (e[1] - 6) / 2;
+    *s = (struct scope){ .type = e[0], .id = e[4] };
+    for (unsigned i = 0; i < hops; i++) {
+        if (i)
+            bus = metal_pci_read((uint32_t)segment << 16 | s->bdf, 0x19, 1);
+        if (i && (bus == 0 || bus == 0xff))
+            return 0;
+        s->bdf = bus << 8 | (e[6 + 2 * i] & 31) << 3 | (e[7 + 2 * i] & 7);
+    }
+    return s->type >= SCOPE_ENDPOINT && s->type <= SCOPE_HPET;
 }
 
 static int drhd_scope(struct iommu_tables *t, const struct scope *s)
 {
-    struct iommu_range r = { .first = s->first, .last = s->last, .unit = t->nr_units - 1 };
+    struct iommu_range r = { .first = s->bdf, .last = s->bdf, .unit = t->nr_units - 1 };
+    uint32_t sbdf = (uint32_t)t->unit[r.unit].segment << 16 | s->bdf;
     int rc = add_range(t, r);
-    uint32_t sbdf = (uint32_t)s->segment << 16 | s->first;
-    if (rc)
+    if (!rc && s->type == SCOPE_IOAPIC)
+        rc = add_ioapic(t, (struct iommu_special){ sbdf, s->id });
+    if (rc || s->type != SCOPE_BRIDGE)
         return rc;
-    if (s->type == SCOPE_IOAPIC || s->type == SCOPE_HPET)
-        return add_special(t, (struct iommu_special){ sbdf, s->id, s->type == SCOPE_HPET });
-    if (s->type != SCOPE_BRIDGE)
-        return 0;
     unsigned from = metal_pci_read(sbdf, 0x19, 1), to = metal_pci_read(sbdf, 0x1a, 1);
     if (from == 0 || from == 0xff || to < from)
         return 0;
@@ -288,35 +277,26 @@ static int rmrr_parse(struct iommu_tables *t, struct bytes b)
     int rc = 0;
     for (b.at += 24; rc >= 0 && b.at < b.end;) {
         rc = scope_next(&b, r.segment, &s);
-        if (rc <= 0)
-            continue;
-        r.first = s.first;
-        r.last = s.last;
-        rc = add_reserved(t, r);
+        r.first = r.last = s.bdf;
+        rc = rc > 0 ? add_reserved(t, r) : rc;
     }
     return rc;
 }
 
+static int dmar_block(struct iommu_tables *t, struct bytes b)
+{
+    uint64_t type = get(b.at, 2);
+    return type == 0 ? drhd_parse(t, b) : type == 1 ? rmrr_parse(t, b) : 0;
+}
+
 int dmar_parse(const uint8_t *table, size_t size, struct iommu_tables *t)
 {
-    struct bytes b;
-    if (!table_body(table, size, "DMAR", &b))
+    size = table_length(table, size, "DMAR");
+    if (!size)
         return -EINVAL;
     t->may_remap = table[37] & 1;
     t->no_x2apic = table[37] & 2;
-    int rc = 0;
-    while (!rc && b.at < b.end) {
-        size_t length = left(b) < 4 ? 0 : get(b.at + 2, 2);
-        if (length < 4 || length > left(b))
-            return -EINVAL;
-        struct bytes one = { b.at, b.at + length };
-        if (get(b.at, 2) == 0)
-            rc = drhd_parse(t, one);
-        else if (get(b.at, 2) == 1)
-            rc = rmrr_parse(t, one);
-        b.at += length;
-    }
-    return rc;
+    return each_block(table, size, t, dmar_block);
 }
 
 int iommu_find_unit(const struct iommu_tables *t, uint16_t segment, uint16_t bdf, const struct iommu_range **range)

@@ -43,16 +43,16 @@ struct iommu_reserved {
     bool writable;
 };
 
-struct iommu_special {
+struct iommu_special { /* an IOAPIC */
     uint32_t sbdf;
     uint8_t id;
-    bool hpet;
 };
 
 struct iommu_tables {
     unsigned nr_units, nr_ranges, nr_reserved, nr_specials;
-    bool may_remap; /* the firmware allows interrupt remapping */
-    bool no_x2apic; /* and asks not to use 32-bit destinations */
+    uint8_t ivhd_type; /* AMD-Vi: of the blocks that count */
+    bool may_remap;    /* the firmware allows interrupt remapping */
+    bool no_x2apic;    /* and asks not to use 32-bit destinations */
     struct iommu_place unit[IOMMU_MAX_UNITS];
     struct iommu_range range[IOMMU_MAX_RANGES];
     struct iommu_reserved reserved[IOMMU_MAX_RESERVED];
@@ -67,13 +67,14 @@ int iommu_find_unit(const struct iommu_tables *t, uint16_t segment, uint16_t bdf
 
 /* --- radix.c: I/O page tables --------------------------------------------------------------------------- */
 #define IO_ADDRESS 0x000ffffffffff000ull /* of a table or page, in an entry of either format */
+#define IO_PRESENT BIT(0)
 
 struct io_codec {
-    uint64_t empty; /* an entry for nothing */
-    uint64_t present, writable /* bits */;
-    uint64_t (*table)(paddr_t next, unsigned level); /* level of the table at `next` */
-    uint64_t (*leaf)(paddr_t page, unsigned level, bool writable);
-    bool (*is_leaf)(uint64_t entry, unsigned level); /* of a present entry */
+    uint64_t empty;       /* an entry for nothing */
+    uint64_t table, leaf; /* bits of one for a table, for a page that may be read */
+    uint64_t writable;    /* and more for a page that may be written, */
+    uint64_t large;       /* or is larger than 4 KiB */
+    bool levels;          /* the level of the next table is in bits 11:9, 0: this is a leaf */
 };
 
 extern const struct io_codec amdvi_codec, vtd_codec;
@@ -81,30 +82,35 @@ extern const struct io_codec amdvi_codec, vtd_codec;
 /* What all units of the machine can do. */
 struct io_format {
     const struct io_codec *codec;
-    uint8_t widths;      /* bit 0: 3 levels possible, bit 1: 4 */
-    uint8_t levels;      /* of those the most */
+    uint8_t levels;
     uint8_t max_leaf;    /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
     bool snooped;        /* units see the caches of the processors */
     bool caches_nothing; /* units remember what was not present */
+    bool remaps, wide;   /* interrupts; to 32-bit destinations */
 };
 
+extern struct io_format iommu_format;
+
 struct io_tree {
-    const struct io_format *format;
     uint64_t *root;
     uint64_t changes; /* of entries that units may have cached */
     mfn_t dead;       /* tables that units may still have cached, linked by frame_gfn() */
 };
 
-must_check int io_tree_init(struct io_tree *t, const struct io_format *format);
-/* Changes `count` pages; on -ENOMEM part of them is done and the call may be repeated. -ERANGE: beyond the tree. */
-must_check int io_tree_map(struct io_tree *t, uint64_t dfn, mfn_t m, uint64_t count, bool writable);
-must_check int io_tree_unmap(struct io_tree *t, uint64_t dfn, uint64_t count);
+struct io_run {
+    uint64_t dfn, mfn, count;
+    bool map, writable;
+};
+
+must_check int io_tree_init(struct io_tree *t);
+/* On -ENOMEM part of it is done and the call may be repeated. -ERANGE: beyond the tree. */
+must_check int io_tree_change(struct io_tree *t, struct io_run r);
 /* Takes the list of dead tables away; io_dead_free() after the units forgot them. */
 mfn_t io_tree_take_dead(struct io_tree *t);
 void io_dead_free(mfn_t dead);
-void io_tree_bury_all(struct io_tree *t); /* the root included; no unit may use it any more */
+void io_tree_free(struct io_tree *t); /* no unit may use it any more */
 /* Makes memory that units read visible to them when they do not snoop. */
-void io_sync(const struct io_format *format, const volatile void *start, size_t bytes);
+void io_sync(const volatile void *start, size_t bytes);
 
 /* --- units ---------------------------------------------------------------------------------------------- */
 struct iommu_domain {
@@ -113,7 +119,6 @@ struct iommu_domain {
     _Atomic uint64_t flushed; /* tree.changes at the last flush; set under the lock */
     _Atomic uint32_t units;   /* those that ever had a device of it; set before the device is attached */
     uint16_t hw_id;
-    domid_t domid;
 };
 
 struct iommu_unit {
@@ -121,97 +126,79 @@ struct iommu_unit {
     volatile uint8_t *regs;
     spinlock_t lock;         /* LOCK_IOMMU: all below, and the tables they point to */
     void *table;             /* AMD-Vi: device table; VT-d: root table */
-    void *queue;             /* commands, one page */
+    void *queue;             /* commands of 16 bytes, one page */
     volatile uint64_t *done; /* the unit writes the number of the last completed wait here */
     void *log;               /* AMD-Vi: events, one page */
-    void *irt;               /* VT-d: interrupt remapping table (AMD-Vi: one a requester, in its device table entry) */
+    struct io_entry *irt;    /* VT-d: interrupt remapping table (AMD-Vi: one a requester, in its device table entry) */
     uint64_t capability, extended; /* VT-d: CAP, ECAP; AMD-Vi: EFR in the second */
     uint32_t tail, sequence;
     uint8_t number;
-    bool remaps, wide; /* interrupts; to 32-bit destinations */
-    bool running;      /* takes commands; else there is nothing to tell it, enable() makes it forget all */
-    bool stuck;        /* did not answer in time; said once */
+    bool running; /* takes commands; else there is nothing to tell it, enable() makes it forget all */
+    bool stuck;   /* did not answer in time; said once */
+    bool deaf;    /* its interrupt is off: too many faults */
 };
 
-/* One interrupt to remap, decided by iommu.c. */
-struct io_interrupt {
-    uint16_t bdf;
-    uint32_t apic_id;
-    uint8_t vector;
-    bool level;
+/* Of an interrupt remapping table; bit 0 of `lo` is "present" in both formats. */
+struct io_entry {
+    uint64_t lo, hi;
 };
 
-/* All but probe and setup are called with the unit's lock held. */
+/* All but probe and setup are called with the unit's lock held. "Queues": the caller calls iommu_complete(). */
 struct iommu_ops {
     const char *name;
-    size_t window; /* bytes of registers */
-    /* Reads what the unit can do and narrows `format`. */
-    int (*probe)(struct iommu_unit *u, struct io_format *format);
+    size_t window;       /* bytes of registers */
+    unsigned queue_tail; /* a register */
+    /* Reads what the unit can do and narrows iommu_format. */
+    int (*probe)(struct iommu_unit *u);
     /* Allocates its tables: everything blocked. */
     int (*setup)(struct iommu_unit *u);
     /* Programs it from memory and switches it on: at boot, and after a suspend. */
     int (*enable)(struct iommu_unit *u);
     void (*disable)(struct iommu_unit *u);
-    /* A requester's DMA goes through the domain's tables; NULL: is blocked. Caches are flushed. */
+    /* Queues a wait for all that was queued: the unit writes u->sequence to u->done. */
+    void (*wait)(struct iommu_unit *u);
+    /* A requester's DMA, blocked until now, goes through the domain's tables; NULL: is blocked. Queues what makes the
+     * unit forget what it knew of it. */
     int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct iommu_domain *d);
-    bool (*detach_all)(struct iommu_unit *u, uint16_t hw_id); /* both: false: timed out */
-    bool (*flush)(struct iommu_unit *u, uint16_t hw_id);
-    /* Writes entry *entry, or a free one if that is -1. */
-    int (*remap)(struct iommu_unit *u, int *entry, const struct io_interrupt *i, struct msi_message *out);
-    void (*remap_free)(struct iommu_unit *u, uint16_t bdf, int entry);
     uint16_t (*owner)(struct iommu_unit *u, uint16_t bdf); /* hardware id of a requester's domain */
+    /* Queue: translations of a domain, an entry of a requester's interrupt remapping table are forgotten. */
+    void (*forget)(struct iommu_unit *u, uint16_t hw_id);
+    void (*forget_interrupt)(struct iommu_unit *u, uint16_t bdf, unsigned index);
+    /* A requester's interrupt remapping table, made if there is none, and how many entries it has. NULL: no memory. */
+    struct io_entry *(*irt)(struct iommu_unit *u, uint16_t bdf, unsigned *entries);
+    struct io_entry (*irte)(uint16_t bdf, uint8_t vector, uint32_t apic_id, bool level);
+    struct msi_message (*message)(unsigned index, uint8_t vector);
     void (*poll)(struct iommu_unit *u);
-    void (*fault_message)(struct iommu_unit *u); /* iommu_fault_msi into the unit */
+    /* Its own interrupt, of faults: iommu_fault_msi, on unless it is deaf. */
+    void (*listen)(struct iommu_unit *u);
 };
 
 extern const struct iommu_ops amdvi_ops, vtd_ops;
 
-extern struct io_format iommu_format;
 extern struct iommu_tables iommu_info;
 extern struct msi_message iommu_fault_msi; /* of the units' own interrupt; no data: none */
 
-/* Entries as pure functions, for the units and their tests. */
-struct amdvi_dte {
-    uint64_t q[4];
-};
-struct amdvi_dte amdvi_dte(const struct iommu_domain *d, paddr_t nothing, unsigned levels, uint8_t setting);
-uint64_t amdvi_dte_interrupts(uint64_t q2, bool remaps, paddr_t table);
-uint32_t amdvi_irte(const struct io_interrupt *i);
-struct vtd_entry {
-    uint64_t lo, hi;
-};
-struct vtd_entry vtd_context(const struct iommu_domain *d, unsigned levels);
-struct vtd_entry vtd_irte(const struct io_interrupt *i, bool wide);
-struct msi_message vtd_message(unsigned index, uint8_t vector);
-
-/* Puts 16 bytes into the queue of 256; the unit is told of them later. */
+/* Puts 16 bytes into the queue of 256; the unit is told of them by the next iommu_complete(). */
 void iommu_queue(struct iommu_unit *u, uint64_t lo, uint64_t hi);
+/* Waits until the unit did all that is queued; false: it did not in time. */
+bool iommu_complete(struct iommu_unit *u);
 /* Writes one 64-bit word of a table that a unit may be reading, before what comes after. */
 void iommu_publish(uint64_t *at, uint64_t value);
 unsigned iommu_pci_capability(uint32_t sbdf, unsigned id); /* its offset; 0: none */
-/* A blocked access, for the log (rate limited). `what`: "DMA write to", ... */
+/* A blocked access, for the log (rate limited). `what`: "DMA write to", ...; NULL: some that the unit had no room for.
+ */
 void iommu_log_fault(struct iommu_unit *u, uint16_t bdf, const char *what, uint64_t address);
 /* Waits until 32 bits are as wanted under the mask; false after 100 ms (then 1 ms), with a log line the first time. */
 bool iommu_wait(struct iommu_unit *u, const volatile void *at, uint32_t mask, uint32_t want);
 
-static inline uint32_t unit_read32(const struct iommu_unit *u, unsigned reg)
+static inline volatile uint32_t *unit_reg32(const struct iommu_unit *u, unsigned offset)
 {
-    return *(volatile uint32_t *)(u->regs + reg);
+    return (volatile uint32_t *)(u->regs + offset);
 }
 
-static inline uint64_t unit_read64(const struct iommu_unit *u, unsigned reg)
+static inline volatile uint64_t *unit_reg64(const struct iommu_unit *u, unsigned offset)
 {
-    return *(volatile uint64_t *)(u->regs + reg);
-}
-
-static inline void unit_write32(struct iommu_unit *u, unsigned reg, uint32_t value)
-{
-    *(volatile uint32_t *)(u->regs + reg) = value;
-}
-
-static inline void unit_write64(struct iommu_unit *u, unsigned reg, uint64_t value)
-{
-    *(volatile uint64_t *)(u->regs + reg) = value;
+    return (volatile uint64_t *)(u->regs + offset);
 }
 
 #endif

@@ -18,8 +18,8 @@ struct msi_message;
 bool iommu_present(void);
 bool iommu_remaps_interrupts(void);
 /* Finds units in the ACPI tables IVRS or DMAR and enables them with no device mapped (all DMA blocked but what firmware
- * reserved). 0 or -errno: a unit that could not be started is logged. */
-int iommu_init(paddr_t ivrs, paddr_t dmar);
+ * reserved). A unit that could not be started is logged. */
+void iommu_init(paddr_t ivrs, paddr_t dmar);
 
 must_check int iommu_domain_init(struct domain *d);
 void iommu_domain_free(struct domain *d);
@@ -55,8 +55,9 @@ uint64_t iommu_ioapic_rte(const struct msi_message *m, bool level, bool active_l
 /* Where the units' own registers are, which no domain may reach: visit(first page, count) for each. */
 void iommu_mmio_ranges(void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
 
-/* Logs faults with the device, a rate limit, and who it belongs to. Call it from the units' own interrupt and, as one
- * may be lost or never come (QEMU), once in a while. */
+/* Logs faults with the device and who it belongs to: a few lines a second, and when that is not enough, the units' own
+ * interrupt is off for the rest of the second. Call it from that interrupt and once a second, as it may be off, lost,
+ * or never come (QEMU). */
 void iommu_poll_faults(void);
 /* The units' own interrupt: a message to this CPU. Kept over a suspend. */
 void iommu_fault_vector(uint8_t vector, uint32_t apic_id);

@@ -8,6 +8,7 @@
 #include "fake_metal.h"
 #include <hv/domain.h>
 #include <hv/frame.h>
+#include <hv/machine.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -62,9 +63,19 @@ void page_free(void *page)
 gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
 void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
+struct machine hv_machine;
+static bool x2apic = true;
+
+bool metal_msr_read(uint32_t msr, uint64_t *value)
+{
+    CHECK(msr == 0x1b);
+    *value = x2apic ? 0xfee00d00 : 0xfee00900;
+    return true;
+}
+
 /* --- the unit --------------------------------------------------------------------------------------------------- */
-static uint8_t regs[0x4000] __attribute__((aligned(4096)));
-static _Atomic bool stalled, quit;
+static uint8_t regs[0x5000] __attribute__((aligned(4096)));
+static _Atomic bool stalled, frozen /* its clock */, quit;
 static _Atomic unsigned commands[16]; /* by kind */
 static _Atomic uint64_t last_flush;   /* hardware id of the last one for a domain */
 static bool amd;
@@ -122,7 +133,7 @@ static void *unit_run(void *arg)
 {
     bool on = false;
     while (!quit) {
-        fake_now += 2000;
+        fake_now += frozen ? 0 : 2000;
         sched_yield();
         if (stalled)
             continue;
@@ -165,9 +176,9 @@ static uint64_t translate(uint16_t bdf, uint64_t address, bool write)
     }
     for (;; level--) {
         uint64_t e = table[address >> (3 + 9 * level) & 511], low = (1ull << (3 + 9 * level)) - 1;
-        if (!(e & c->present) || (write && !(e & c->writable)))
+        if (!(e & IO_PRESENT) || (write && !(e & c->writable)))
             return ~0ull;
-        if (c->is_leaf(e, level))
+        if (c->levels ? !(e >> 9 & 7) : level == 1 || (e & c->large))
             return (e & IO_ADDRESS & ~low) | (address & low);
         table = paddr_ptr(e & IO_ADDRESS);
     }
@@ -227,6 +238,23 @@ static void make_ivrs(void)
     memcpy(acpi + 48, body, sizeof(body));
 }
 
+/* Firmware's claim to RAM, at 12 MiB for 00:04.0. */
+static void claim_ram(void)
+{
+    static const uint8_t ivmd[] = { 0x21, 7, 32,   0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                    0,    0, 0xc0, 0, 0,    0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0 };
+    static const uint8_t rmrr[] = { 1,    0,    32,   0, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0,
+                                    0xff, 0xff, 0xc0, 0, 0, 0, 0, 0, 1, 8, 0,    0, 0, 0, 4, 0 };
+    static struct e820entry ram = { MIB(12), MIB(1), 1 };
+    uint32_t length;
+    memcpy(&length, acpi + 4, 4);
+    memcpy(acpi + length, amd ? ivmd : rmrr, 32);
+    length += 32;
+    memcpy(acpi + 4, &length, 4);
+    hv_machine.e820 = &ram;
+    hv_machine.nr_e820 = 1;
+}
+
 static void make_dmar(void)
 {
     static const uint8_t body[] = {
@@ -258,7 +286,6 @@ static struct domain dom0 = { .control = true }, dom1 = { .id = 1 };
 
 static void test_boot(void)
 {
-    CHECK(iommu_init(amd ? MIB(1) : 0, amd ? 0 : MIB(1)) == 0);
     CHECK(hidden_function == (amd ? 0x18 : 0));
     CHECK(iommu_present() && iommu_remaps_interrupts());
     while (!at_start)
@@ -267,6 +294,7 @@ static void test_boot(void)
     /* All blocked but the reserved region of 00:02.0. */
     CHECK(translate(0x10, 0x800000, true) == 0x800000 && translate(0x10, 0x80ffff, true) == 0x80ffff);
     CHECK(translate(0x10, 0x810000, true) == ~0ull && translate(0x18, 0x800000, false) == ~0ull);
+    CHECK(translate(0x20, MIB(12), false) == ~0ull && log_has("RAM at 0xc00000, reserved"));
     CHECK(iommu_ioapic_sbdf(0) == (amd ? 0xa0 : 0xff00) && iommu_ioapic_sbdf(1) == -1);
     CHECK(iommu_domain_init(&dom0) == 0 && iommu_domain_init(&dom1) == 0 && dom0.iommu && dom1.iommu);
 }
@@ -301,6 +329,12 @@ static void test_domains(void)
     CHECK(iommu_assign(&dom1, 0x108) == -EBUSY && translate(0x108, 0x1000, true) == 0x1000);
     CHECK(iommu_assign(NULL, 0x108) == 0 && translate(0x108, 0x1000, true) == ~0ull);
     CHECK(translate(0x100, 0x1000, true) == ~0ull && iommu_assign(&dom1, 0x108) == 0);
+    /* A bridge that came later: 02:03.0 appears as the conventional bridge 00:1d.0. */
+    memset(fake_pci[0xe8], 0, 256);
+    fake_pci[0xe8][0x0e] = 1;
+    fake_pci[0xe8][0x19] = fake_pci[0xe8][0x1a] = 2;
+    CHECK(iommu_assign(&dom0, 0x218) == 0 && translate(0xe8, 0x1000, true) == 0x1000);
+    CHECK(iommu_assign(NULL, 0x218) == 0 && translate(0xe8, 0x1000, true) == ~0ull);
     /* No unit for segment 1. */
     CHECK(iommu_assign(&dom0, 0x10018) == 0 && iommu_assign(&dom1, 0x10018) == -ENODEV);
     /* The reserved region came along. */
@@ -308,11 +342,11 @@ static void test_domains(void)
     CHECK(iommu_assign(&dom0, 0x10) == 0);
 }
 
-static uint32_t amd_irte_at(uint16_t bdf, unsigned index)
+static const uint64_t *amd_irte_at(uint16_t bdf, unsigned index)
 {
     const uint64_t *dte = paddr_ptr((R64(0) & IO_ADDRESS) + bdf * 32ul);
-    CHECK((dte[2] & 0x3f) == (9 << 1 | 1) && (dte[2] >> 60 & 3) == 2);
-    return ((volatile uint32_t *)paddr_ptr(dte[2] & 0x000fffffffffffc0))[index];
+    CHECK((dte[2] & 0x3f) == (8 << 1 | 1) && (dte[2] >> 60 & 3) == 2);
+    return (const uint64_t *)paddr_ptr(dte[2] & 0x000fffffffffffc0) + 2 * index;
 }
 
 static void test_interrupts(void)
@@ -323,7 +357,8 @@ static void test_interrupts(void)
     CHECK(iommu_remap(0x18, &second, 0x56, 4, false, &m) == 0 && second == 1);
     if (amd) {
         CHECK(m.address == 0xfee00000 && m.data == 1);
-        CHECK(amd_irte_at(0x18, 0) == (1 | 3 << 8 | 0x55 << 16) && amd_irte_at(0x18, 1) == (1 | 4 << 8 | 0x56 << 16));
+        const uint64_t *irte = amd_irte_at(0x18, 0);
+        CHECK(irte[0] == (1 | 3 << 8) && irte[1] == 0x55 && irte[2] == (1 | 4 << 8) && irte[3] == 0x56);
         const uint64_t *none = paddr_ptr((R64(0) & IO_ADDRESS) + 0x20 * 32ul);
         CHECK((none[2] & 1) && !(none[2] >> 60 & 3));          /* without a table: aborted */
         none = paddr_ptr((R64(0) & IO_ADDRESS) + 0xa0 * 32ul); /* the IOAPIC's others pass as firmware says, 0xd7 */
@@ -342,7 +377,12 @@ static void test_interrupts(void)
     iommu_remap_free(0x18, 100000);
     int wrong = 100000;
     CHECK(iommu_remap(0x18, &wrong, 0x58, 3, false, &m) == -EINVAL);
-    CHECK(iommu_remap(0x18, &second, 0x58, 0x1234, false, &m) == (amd ? -EINVAL : 0));
+    /* 32-bit destinations. */
+    CHECK(iommu_remap(0x18, &second, 0x58, 0x12345678, false, &m) == 0);
+    if (amd)
+        CHECK(amd_irte_at(0x18, 1)[0] == (1 | 0x345678 << 8) && amd_irte_at(0x18, 1)[1] == (0x58 | 0x12ull << 56));
+    else
+        CHECK(((uint64_t *)paddr_ptr(R64(0xb8) & IO_ADDRESS))[2] == (1 | 0x58 << 16 | 0x12345678ull << 32));
     /* An IOAPIC's. */
     entry = -1;
     CHECK(iommu_remap(iommu_ioapic_sbdf(0), &entry, 0x61, 2, true, &m) == 0);
@@ -352,7 +392,7 @@ static void test_interrupts(void)
     uint64_t *irt = amd ? NULL : paddr_ptr(R64(0xb8) & IO_ADDRESS);
     for (unsigned i = 3; !amd && i < 4090; i++)
         irt[2 * i] = 1;
-    for (unsigned n = 0, all = amd ? 512 : 6; n <= all; n++) {
+    for (unsigned n = 0, all = amd ? 256 : 6; n <= all; n++) {
         int more = -1;
         CHECK(iommu_remap(0x20, &more, 0x40, 0, false, &m) == (n < all ? 0 : -ENOSPC));
         CHECK(more == (n < all ? (int)(amd ? n : 4090 + n) : -1));
@@ -379,6 +419,16 @@ static void put_event(unsigned n, uint16_t bdf, uint64_t address)
 
 static void test_faults(void)
 {
+    frozen = true;
+    fake_pci[0x18][0x34] = 0x40;
+    fake_pci[0x18][0x40] = 5;
+    fake_pci[0x18][0x42] = 0x80;
+    iommu_fault_vector(0xf1, 0x105);
+    if (amd)
+        CHECK(!memcmp(&fake_pci[0x18][0x44], "\0\x50\xe0\xfe\0\0\0\0\xf1\0", 10) && (fake_pci[0x18][0x42] & 1));
+    else
+        CHECK(R32(0x3c) == 0xf1 && R32(0x40) == 0xfee05000 && R32(0x44) == 0x100);
+    CHECK(amd ? R64(0x18) & 8 : R32(0x38) == 0);
     R32(0x34) = 0;
     log_clear();
     iommu_poll_faults();
@@ -394,10 +444,21 @@ static void test_faults(void)
         iommu_poll_faults();
     }
     CHECK(!log_has("not shown"));
+    /* A flood: the units' interrupt is off, and on again when it is over. */
+    CHECK(amd ? !(R64(0x18) & 8) : R32(0x38) == BIT(31));
     fake_now += 2000000000;
     put_event(40, 0x28, 0x1000);
     iommu_poll_faults();
     CHECK(log_has("more faults were not shown"));
+    CHECK(amd ? R64(0x18) & 8 : R32(0x38) == 0);
+    /* Faults that the unit had no room for. */
+    log_clear();
+    R32(amd ? 0x2020 : 0x34) = 1;
+    iommu_poll_faults();
+    fake_now += 2000000000;
+    iommu_poll_faults();
+    CHECK(log_has("more faults were not shown"));
+    R32(amd ? 0x2020 : 0x34) = 0;
     if (amd) { /* as QEMU: only the PCI status tells */
         log_clear();
         iommu_poll_faults();
@@ -406,37 +467,42 @@ static void test_faults(void)
         iommu_poll_faults();
         CHECK(log_has("DMA blocked; the unit does not tell") && fake_pci[0x18][7] == 8);
         fake_pci[0x18][7] = 0;
-        fake_pci[0x18][0x34] = 0x40;
-        fake_pci[0x18][0x40] = 5;
-        fake_pci[0x18][0x42] = 0x80;
     } else {
         R32(0x34) = 0;
         memset(regs + 0x220, 0, 32);
     }
-    iommu_fault_vector(0xf1, 0x105);
-    if (amd)
-        CHECK(!memcmp(&fake_pci[0x18][0x44], "\0\x50\xe0\xfe\0\0\0\0\xf1\0", 10) && (fake_pci[0x18][0x42] & 1));
-    else
-        CHECK(R32(0x3c) == 0xf1 && R32(0x40) == 0xfee05000 && R32(0x44) == 0x100 && R32(0x38) == 0);
+    frozen = false;
 }
 
+/* Everything is lost but RAM: all is as before afterwards. */
 static void test_suspend(void)
 {
-    uint64_t cap = R64(8), ecap = R64(0x10);
+    static const unsigned amd_regs[] = { 0, 8, 0x10, 0x18 }, vtd_regs[] = { 0x18, 0x20, 0x38, 0x40, 0x90, 0xb8 };
+    const unsigned *kept = amd ? amd_regs : vtd_regs, nr = amd ? ARRAY_SIZE(amd_regs) : ARRAY_SIZE(vtd_regs);
+    uint64_t before[8], cap = R64(8), ecap = R64(0x10), efr = R64(0x30);
+    uint8_t msi[16];
+    for (unsigned i = 0; i < nr; i++)
+        before[i] = R64(kept[i]);
     iommu_suspend();
     CHECK(!(amd ? R64(0x18) & 1 : R32(0x18) & BIT(31)));
     stalled = true;
-    fake_now += 1;
     usleep(10000);
     memset(regs, 0, sizeof(regs));
-    if (!amd) {
+    memcpy(msi, &fake_pci[0x18][0x40], sizeof(msi));
+    memset(&fake_pci[0x18][0x44], 0, 12);
+    fake_pci[0x18][0x42] = 0x80;
+    if (amd) {
+        R64(0x30) = efr;
+    } else {
         R64(8) = cap;
         R64(0x10) = ecap;
     }
     stalled = false;
     iommu_resume();
     CHECK(translate(0x18, 0x100004, false) == 0x777004 && translate(0x10, 0x100004, true) == 0x100004);
-    CHECK(amd || R32(0x3c) == 0xf1);
+    for (unsigned i = 0; i < nr; i++)
+        CHECK(R64(kept[i]) == before[i]);
+    CHECK(!amd || !memcmp(msi, &fake_pci[0x18][0x40], sizeof(msi)));
 }
 
 static void test_timeout(void)
@@ -506,21 +572,28 @@ static void show(int signal)
     _exit(1);
 }
 
-static void run(bool is_amd)
+static void start(pthread_t *thread)
 {
-    pthread_t thread;
-    amd = is_amd;
     fake_metal_init(64);
     setenv("HV_TEST_VERBOSE", "1", 1);
     stderr = open_memstream(&said, &said_length);
     signal(SIGABRT, show);
     acpi = paddr_ptr(MIB(1));
-    R64(0x30) = 1 << 6; /* AMD-Vi: EFR with INVALIDATE_IOMMU_ALL */
+    R64(0x30) = 1 << 6 | 1 << 7 | 1 << 2; /* AMD-Vi: EFR with INVALIDATE_IOMMU_ALL, 128-bit entries, x2APIC */
     if (amd)
         make_ivrs();
     else
         make_dmar();
-    pthread_create(&thread, NULL, unit_run, NULL);
+    claim_ram();
+    pthread_create(thread, NULL, unit_run, NULL);
+    iommu_init(amd ? MIB(1) : 0, amd ? 0 : MIB(1));
+}
+
+static void run(bool is_amd)
+{
+    pthread_t thread;
+    amd = is_amd;
+    start(&thread);
     test_boot();
     test_domains();
     test_interrupts();
@@ -533,11 +606,30 @@ static void run(bool is_amd)
     pthread_join(thread, NULL);
 }
 
+/* 32-bit destinations are for processors in x2APIC mode. */
+static void test_xapic(bool is_amd)
+{
+    struct msi_message m;
+    pthread_t thread;
+    int entry = -1;
+    amd = is_amd;
+    x2apic = false;
+    start(&thread);
+    CHECK(iommu_remaps_interrupts() && iommu_remap(0x18, &entry, 0x55, 0x103, false, &m) == -EINVAL);
+    CHECK(iommu_remap(0x18, &entry, 0x55, 3, false, &m) == 0 && entry == 0);
+    const uint64_t *irte = amd ? amd_irte_at(0x18, 0) : paddr_ptr(R64(0xb8) & IO_ADDRESS);
+    CHECK(irte[0] == (amd ? 1 | 3 << 8 : 1 | 0x55 << 16 | 3ull << 40) && !(R64(0xb8) & BIT(11)));
+    CHECK(!amd || (R64(0x18) & BIT(17) && !(R64(0x18) & BIT(50))));
+    quit = true;
+    pthread_join(thread, NULL);
+}
+
 static void test_without(void)
 {
     struct msi_message m;
     int entry = -1;
-    CHECK(iommu_init(0, 0) == 0 && !iommu_present() && !iommu_remaps_interrupts());
+    iommu_init(0, 0);
+    CHECK(!iommu_present() && !iommu_remaps_interrupts());
     CHECK(iommu_domain_init(&dom0) == 0 && iommu_map(&dom0, 0, mfn(0), 1, true) == 0 && iommu_assign(&dom0, 8) == 0);
     CHECK(iommu_unmap(&dom0, 0, 1) == 0);
     iommu_flush(&dom0);
@@ -566,6 +658,8 @@ int main(void)
 {
     in_process(run, true);
     in_process(run, false);
+    in_process(test_xapic, true);
+    in_process(test_xapic, false);
     test_without();
     return 0;
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct io_format iommu_format;
+
 #define PAGES 4096
 static uint64_t links[PAGES];
 static bool taken[PAGES];
@@ -35,18 +37,28 @@ void page_free(void *page)
 gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
 void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
+static int map(struct io_tree *t, uint64_t dfn, uint64_t mfn, uint64_t count, bool writable)
+{
+    return io_tree_change(t, (struct io_run){ dfn, mfn, count, true, writable });
+}
+
+static int unmap(struct io_tree *t, uint64_t dfn, uint64_t count)
+{
+    return io_tree_change(t, (struct io_run){ .dfn = dfn, .count = count });
+}
+
 /* What a unit would find: the entry, its level in *level; 0: nothing. */
 static uint64_t walk(const struct io_tree *t, uint64_t dfn, unsigned *level)
 {
-    const struct io_codec *c = t->format->codec;
+    const struct io_codec *c = iommu_format.codec;
     const uint64_t *table = t->root;
-    for (*level = t->format->levels;; (*level)--) {
+    for (*level = iommu_format.levels;; (*level)--) {
         uint64_t e = table[dfn >> (9 * (*level - 1)) & 511];
-        if (!(e & c->present)) {
+        if (!(e & IO_PRESENT)) {
             CHECK(e == c->empty);
             return 0;
         }
-        if (c->is_leaf(e, *level))
+        if (c->levels ? !(e >> 9 & 7) : *level == 1 || (e & c->large))
             return e;
         CHECK(*level > 1);
         if (c == &amdvi_codec)
@@ -60,7 +72,7 @@ static void expect(const struct io_tree *t, uint64_t dfn, uint64_t mfn, bool wri
     unsigned level;
     uint64_t e = walk(t, dfn, &level);
     CHECK(e && ((e & IO_ADDRESS) >> PAGE_SHIFT) + (dfn & ((1ull << (9 * (level - 1))) - 1)) == mfn);
-    CHECK(!(e & t->format->codec->writable) == !writable);
+    CHECK(!(e & iommu_format.codec->writable) == !writable);
 }
 
 static unsigned level_of(const struct io_tree *t, uint64_t dfn)
@@ -71,72 +83,69 @@ static unsigned level_of(const struct io_tree *t, uint64_t dfn)
 
 static void finish(struct io_tree *t)
 {
-    io_tree_bury_all(t);
-    io_dead_free(io_tree_take_dead(t));
+    io_tree_free(t);
     CHECK(in_use == 0);
 }
 
-static void test_sizes(const struct io_format *f)
+static void test_sizes(void)
 {
     struct io_tree t;
-    CHECK(io_tree_init(&t, f) == 0);
+    CHECK(io_tree_init(&t) == 0);
     /* 64 GiB less the first MiB and half a page table: edges in small pages, the middle in the largest. */
     uint64_t all = GIB(64) >> PAGE_SHIFT;
-    CHECK(io_tree_map(&t, 256, mfn(256), all - 256, true) == 0);
-    unsigned pages = in_use, top = f->max_leaf;
+    CHECK(map(&t, 256, 256, all - 256, true) == 0);
+    unsigned pages = in_use, top = iommu_format.max_leaf;
     CHECK(level_of(&t, 0) == 0 && level_of(&t, 256) == 1 && level_of(&t, 512) == MIN(2, top));
     CHECK(level_of(&t, 1 << 18) == top && level_of(&t, all - 1) == top && level_of(&t, all) == 0);
     if (top == 3)
         CHECK(pages <= 5);
     expect(&t, all - 1, all - 1, true);
     /* Again, as a whole and in part: nothing changes. */
-    CHECK(io_tree_map(&t, 256, mfn(256), all - 256, true) == 0 && io_tree_map(&t, 1 << 18, mfn(1 << 18), 1, true) == 0);
+    CHECK(map(&t, 256, 256, all - 256, true) == 0 && map(&t, 1 << 18, 1 << 18, 1, true) == 0);
     CHECK(in_use == pages && level_of(&t, 1 << 18) == top && !mfn_valid(t.dead));
     /* A hole splits; filling it with the whole makes it one again; the tables are dead, not free. */
     uint64_t hole = (2ull << 18) + 12345;
-    CHECK(io_tree_unmap(&t, hole, 1) == 0 && level_of(&t, hole) == 0 && level_of(&t, hole + 1) == 1);
+    CHECK(unmap(&t, hole, 1) == 0 && level_of(&t, hole) == 0 && level_of(&t, hole + 1) == 1);
     expect(&t, hole - 1, hole - 1, true);
     expect(&t, hole + 512, hole + 512, true);
-    CHECK(io_tree_map(&t, hole, mfn(7), 1, false) == 0);
+    CHECK(map(&t, hole, 7, 1, false) == 0);
     expect(&t, hole, 7, false);
     unsigned split = in_use;
-    CHECK(split >= pages && io_tree_map(&t, 2ull << 18, mfn(2ull << 18), 1 << 18, true) == 0);
+    CHECK(split >= pages && map(&t, 2ull << 18, 2ull << 18, 1 << 18, true) == 0);
     CHECK(in_use == split && level_of(&t, hole) == top);
     io_dead_free(io_tree_take_dead(&t));
     CHECK(in_use == pages);
     /* Everything away. */
-    CHECK(io_tree_unmap(&t, 0, all + 100) == 0 && level_of(&t, 256) == 0);
+    CHECK(unmap(&t, 0, all + 100) == 0 && level_of(&t, 256) == 0);
     io_dead_free(io_tree_take_dead(&t));
     /* Bounds. */
-    uint64_t end = 1ull << (9 * f->levels);
-    CHECK(io_tree_map(&t, end - 1, mfn(5), 1, true) == 0);
+    uint64_t end = 1ull << (9 * iommu_format.levels);
+    CHECK(map(&t, end - 1, 5, 1, true) == 0);
     expect(&t, end - 1, 5, true);
-    CHECK(io_tree_map(&t, end - 1, mfn(5), 2, true) == -ERANGE && io_tree_map(&t, end, mfn(5), 1, true) == -ERANGE);
-    CHECK(io_tree_map(&t, 0, mfn(1ull << 40), 1, true) == -ERANGE &&
-          io_tree_map(&t, 1, mfn(1), ~0ull, true) == -ERANGE);
-    CHECK(io_tree_map(&t, 1, mfn(1), 0, true) == 0 && level_of(&t, 1) == 0);
+    CHECK(map(&t, end - 1, 5, 2, true) == -ERANGE && map(&t, end, 5, 1, true) == -ERANGE);
+    CHECK(map(&t, 0, 1ull << 40, 1, true) == -ERANGE && map(&t, 1, 1, ~0ull, true) == -ERANGE);
+    CHECK(map(&t, 1, 1, 0, true) == 0 && level_of(&t, 1) == 0);
     finish(&t);
 }
 
 /* Random changes against a plain array. */
-static void test_random(const struct io_format *f, unsigned seed)
+static void test_random(unsigned seed)
 {
     static uint64_t model[1 << 12];                 /* mfn * 2 + writable; 0: nothing */
     const uint64_t base = (1ull << 18) - (1 << 11); /* across a 1 GiB line */
     struct io_tree t;
     memset(model, 0, sizeof(model));
-    CHECK(io_tree_init(&t, f) == 0);
+    CHECK(io_tree_init(&t) == 0);
     srand(seed);
     for (unsigned n = 0; n < 400; n++) {
         uint64_t first = rand() % ARRAY_SIZE(model), count = 1 + rand() % (rand() & 1 ? 8 : 2048);
         count = MIN(count, ARRAY_SIZE(model) - first);
         bool writable = rand() & 1;
-        uint64_t to = rand() & 1 ? base + first : 1 + rand() % 100000;
-        bool map = rand() % 3;
-        CHECK((map ? io_tree_map(&t, base + first, mfn(to), count, writable)
-                   : io_tree_unmap(&t, base + first, count)) == 0);
+        uint64_t to = rand() & 1 ? base + first : 1u + rand() % 100000;
+        bool mapped = rand() % 3;
+        CHECK((mapped ? map(&t, base + first, to, count, writable) : unmap(&t, base + first, count)) == 0);
         for (uint64_t i = 0; i < count; i++)
-            model[first + i] = map ? (to + i) * 2 + writable : 0;
+            model[first + i] = mapped ? (to + i) * 2 + writable : 0;
         if (rand() % 8 == 0)
             io_dead_free(io_tree_take_dead(&t));
         for (unsigned i = 0; i < ARRAY_SIZE(model); i += 1 + rand() % 7)
@@ -149,29 +158,33 @@ static void test_random(const struct io_format *f, unsigned seed)
     finish(&t);
 }
 
-static void test_exhaustion(const struct io_format *f)
+static void test_exhaustion(void)
 {
     struct io_tree t;
     limit = 0;
-    CHECK(io_tree_init(&t, f) == -ENOMEM);
+    CHECK(io_tree_init(&t) == -ENOMEM);
     limit = 1;
-    CHECK(io_tree_init(&t, f) == 0);
-    for (; io_tree_map(&t, 1000, mfn(1), 3, true); limit++)
+    CHECK(io_tree_init(&t) == 0);
+    for (; map(&t, 1000, 1, 3, true); limit++)
         CHECK(limit < 10 && level_of(&t, 1000) == 0);
-    CHECK(limit == f->levels);
+    CHECK(limit == iommu_format.levels);
     expect(&t, 1002, 3, true);
     limit = PAGES;
     finish(&t);
 }
 
-static void test_bits(void)
+/* Entries bit by bit: one page and 2 MiB, below tables of two levels. */
+static void test_bits(uint64_t table, uint64_t page, uint64_t large)
 {
-    CHECK(amdvi_codec.leaf(0x1234000, 2, true) == (0x1234000 | 1ull << 60 | 3ull << 61 | 1));
-    CHECK(amdvi_codec.leaf(0x1234000, 1, false) == (0x1234000 | 1ull << 60 | 1ull << 61 | 1));
-    CHECK(amdvi_codec.table(0x5000, 3) == (0x5000 | 3 << 9 | 3ull << 61 | 1));
-    CHECK(amdvi_codec.empty != 0 && !(amdvi_codec.empty & 1));
-    CHECK(vtd_codec.leaf(0x200000, 2, true) == 0x200083 && vtd_codec.leaf(0x1000, 1, false) == 0x1001);
-    CHECK(vtd_codec.table(0x5000, 2) == 0x5003 && vtd_codec.empty == 0);
+    struct io_tree t;
+    CHECK(io_tree_init(&t) == 0 && map(&t, 1, 0x1234, 1, false) == 0 && map(&t, 512, 0x200, 512, true) == 0);
+    uint64_t top = t.root[0], *third = paddr_ptr(top & IO_ADDRESS), *second = paddr_ptr(third[0] & IO_ADDRESS);
+    uint64_t *first = paddr_ptr(second[0] & IO_ADDRESS);
+    CHECK((top & ~IO_ADDRESS) == (table | (iommu_format.codec->levels ? 3 << 9 : 0)) && top & IO_ADDRESS);
+    CHECK((second[0] & ~IO_ADDRESS) == (table | (iommu_format.codec->levels ? 1 << 9 : 0)));
+    CHECK(first[1] == (0x1234000 | page) && second[1] == (0x200000 | large) && first[2] == iommu_format.codec->empty);
+    CHECK(!(iommu_format.codec->empty & IO_PRESENT));
+    finish(&t);
 }
 
 int main(void)
@@ -182,15 +195,19 @@ int main(void)
         { .codec = &vtd_codec, .levels = 3, .max_leaf = 2, .snooped = false },
     };
     fake_metal_init(16);
-    test_bits();
     for (unsigned i = 0; i < ARRAY_SIZE(formats); i++) {
-        test_sizes(&formats[i]);
-        test_exhaustion(&formats[i]);
+        iommu_format = formats[i];
+        if (i == 0)
+            test_bits(3ull << 61 | 1, 3ull << 60 | 1, 7ull << 60 | 1);
+        if (i == 1)
+            test_bits(3, 1, 0x83);
+        test_sizes();
+        test_exhaustion();
         for (unsigned seed = 1; seed <= 5; seed++)
-            test_random(&formats[i], seed);
+            test_random(seed);
     }
     /* Only small pages: 1 MiB across a 2 MiB line. */
-    struct io_format small = { .codec = &vtd_codec, .levels = 3, .max_leaf = 1, .snooped = true };
-    test_random(&small, 9);
+    iommu_format.max_leaf = 1;
+    test_random(9);
     return 0;
 }

@@ -80,7 +80,7 @@ static void test_ivrs_qemu(void)
     CHECK(parse(ivrs_parse) == 0);
     CHECK(t.nr_units == 1 && t.unit[0].base == 0xfed80000 && t.unit[0].bdf == 8 && t.unit[0].last == 0x1ff);
     CHECK(t.unit[0].flags == 0x31 && t.may_remap);
-    CHECK(t.nr_specials == 1 && t.special[0].sbdf == 0xa0 && t.special[0].id == 0 && !t.special[0].hpet);
+    CHECK(t.nr_specials == 1 && t.special[0].sbdf == 0xa0 && t.special[0].id == 0);
     CHECK(unit_of(0x00, &r) == 0 && unit_of(0x09, &r) == -1 && unit_of(0x1ff, &r) == 0 && r->setting == 0x40);
     CHECK(unit_of(0xa0, &r) == 0 && r->setting == 0xd7); /* inside the range, but the later says more */
     CHECK(unit_of(0x200, &r) == -1 && iommu_find_unit(&t, 1, 0x10, &r) == -1);
@@ -92,12 +92,13 @@ static void test_ivrs_firmware(void)
     begin("IVRS");
     ivhd(0x10, 24 + 4, 0xfeb80000);
     PUT(1, 0, 0, 0);
-    ivhd(0x11, 40 + 4 + 8 + 8 + 4 + 8, 0xfeb80000);
+    ivhd(0x11, 40 + 4, 0xfeb80000);
+    PUT(1, 0, 0, 0);
+    ivhd(0x40, 40 + 4 + 8 + 8 + 4 + 8 + 24, 0xfeb80000);
     PUT(1, 0, 0, 0);
     PUT(0x42, 0x00, 0x05, 0, 0, 0x80, 0x04, 0);
     PUT(0x43, 0x08, 0x05, 0, 0, 0x81, 0x04, 0, 4, 0x1f, 0x05, 0);
     PUT(0x48, 0, 0, 0, 3, 0xa1, 0, 2);
-    ivhd(0x40, 40 + 24, 0xfeb80000);
     PUT(0xf0, 0, 1, 0, 'A', 'M', 'D', 'I', '0', '0', '2', '0', 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 'x', 'y');
     ivmd(0x20, 3, 0, 0, 0x1000, 0x1800);
     ivmd(0x21, 7, 0x10, 0, 0xdf000000, 0x100000);
@@ -109,7 +110,7 @@ static void test_ivrs_firmware(void)
     CHECK(unit_of(0x500, &r) == 0 && r->aliased && r->alias == 0x480);
     CHECK(unit_of(0x50a, &r) == 0 && r->aliased && r->alias == 0x481);
     CHECK(unit_of(0x520, &r) == 0 && !r->aliased);
-    CHECK(t.nr_specials == 1 && t.special[0].hpet && t.special[0].id == 3);
+    CHECK(t.nr_specials == 0 && unit_of(0xa1, &r) == 0 && !r->aliased);
     CHECK(t.nr_reserved == 3);
     CHECK(t.reserved[0].base == 1 && t.reserved[0].end == 3 && t.reserved[0].last == 0xffff && !t.reserved[0].writable);
     CHECK(t.reserved[1].first == 0x10 && t.reserved[1].last == 0x10 && t.reserved[1].writable);
@@ -183,7 +184,7 @@ static void test_dmar(void)
     CHECK(unit_of(0x10, &r) == 0 && unit_of(0xe0, &r) == 1 && unit_of(0x300, &r) == 1 && unit_of(0x5ff, &r) == 1);
     CHECK(unit_of(0x600, &r) == 2 && !r && unit_of(0xff00, &r) == 2 && r && iommu_find_unit(&t, 1, 0x10, &r) == -1);
     CHECK(unit_of(0x339, &r) == 1);
-    CHECK(t.nr_specials == 2 && t.special[0].id == 2 && t.special[0].sbdf == 0xff00 && t.special[1].hpet);
+    CHECK(t.nr_specials == 1 && t.special[0].id == 2 && t.special[0].sbdf == 0xff00 && unit_of(0xf0f8, &r) == 2 && r);
     CHECK(t.nr_reserved == 2 && t.reserved[0].base == 0xdf000 && t.reserved[0].end == 0xdf200);
     CHECK(t.reserved[1].first == 0xa0 && t.reserved[1].last == 0xa0 && t.reserved[1].writable);
 
