@@ -36,6 +36,7 @@ static void read_features(void)
     hv_features.gigabyte_pages = ext.edx & BIT(26);
     hv_features.rdtscp = ext.edx & BIT(27);
     hv_features.invariant_tsc = top.eax >= 0x80000007 && cpuid(0x80000007, 0).edx & BIT(8);
+    hv_features.ibpb = top.eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12);
     hv_features.physical_bits = top.eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
     /* What switch.c has room for: x87, SSE, AVX. */
     hv_features.xcr0 = hv_features.xsave ? cpuid(0xd, 0).eax & 7 : 0;

@@ -36,6 +36,7 @@ struct cpu {
     paddr_t host_vmcb, hsave; /* SVM's */
     uint64_t asid_generation;
     uint32_t asid_next;
+    domid_t last_domain;   /* that ran here */
     spinlock_t timer_lock; /* LOCK_SCHED: timers */
     struct list timers;    /* vCPUs that wait here for a deadline */
     uint64_t gdt[8] __attribute__((aligned(16)));
@@ -55,8 +56,7 @@ static inline struct cpu *this_cpu(void)
 
 /* What was found about this computer; the same on all CPUs. */
 struct cpu_features {
-    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nx, invariant_tsc, nrips, decode_assists,
-        flush_by_asid, xsave;
+    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nx, invariant_tsc, nrips, ibpb, xsave;
     unsigned physical_bits;
     uint32_t asids;
     uint64_t xcr0; /* state components that are switched */

@@ -26,6 +26,8 @@
 #define RFLAGS_IF BIT(9)
 
 #define MSR_APIC_BASE 0x1b
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
 #define MSR_PAT 0x277
 #define MSR_EFER 0xc0000080
 #define MSR_STAR 0xc0000081

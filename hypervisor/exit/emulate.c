@@ -38,11 +38,12 @@ struct place {
     gpa_t gpa[2];         /* of each page's part */
     uint64_t page;        /* the linear page gpa[0] was found for; ~0: none yet */
     bool write;           /* it will be written */
+    bool device;          /* the processor found nothing there */
 };
 
 struct emulation {
     struct vcpu *v;
-    const struct insn_io *io;
+    const struct vm_exit *fault; /* nothing is mapped at its address; NULL: this is not known */
     struct insn i;
     enum insn_mode mode;
     bool cpl3, device /* was touched */, has_state;
@@ -91,7 +92,6 @@ static uint64_t alu(enum insn_op op, uint64_t a, uint64_t b, unsigned size, uint
     case OP_ADD:
     case OP_ADC:
     case OP_INC:
-    case OP_XADD:
         r = a + b + (op == OP_ADC ? carry : 0);
         flags |= ((a & b) | ((a | b) & ~r)) & top ? CF : 0;
         flags |= (a ^ r) & (b ^ r) & top ? OF : 0;
@@ -101,7 +101,7 @@ static uint64_t alu(enum insn_op op, uint64_t a, uint64_t b, unsigned size, uint
     case OP_TEST: r = a & b; break;
     case OP_OR: r = a | b; break;
     case OP_XOR: r = a ^ b; break;
-    default: /* SUB, SBB, CMP, DEC, NEG, CMPXCHG */
+    default: /* SUB, SBB, CMP, DEC, NEG */
         r = a - b - (op == OP_SBB ? carry : 0);
         flags |= ((~a & b) | ((~a | b) & r)) & top ? CF : 0;
         flags |= (a ^ b) & (a ^ r) & top ? OF : 0;
@@ -170,6 +170,17 @@ static int translate_page(struct emulation *e, uint64_t linear, bool write, gpa_
     return f == WALK_OK ? 0 : raise(e, VECTOR_PF, error, linear);
 }
 
+/*
+ * The one memory operand of an instruction that faulted needs no second walk: the processor has just translated it,
+ * with the guest's rights for this kind of access. The rest of the address says that it is the same operand.
+ */
+static bool is_what_faulted(const struct emulation *e, const struct place *p)
+{
+    const struct vm_exit *x = e->fault;
+    return x && e->i.form != FORM_STRING && p->first == p->size && !((p->linear ^ x->fault.gpa) & ~PAGE_MASK) &&
+           (x->fault.write || !p->write);
+}
+
 /* seg:offset to guest-physical addresses; size and write are set. Steps of a string reuse the page of the last one. */
 static int translate(struct emulation *e, unsigned seg, uint64_t offset, struct place *p)
 {
@@ -178,7 +189,10 @@ static int translate(struct emulation *e, unsigned seg, uint64_t offset, struct 
         return rc;
     uint64_t in_page = p->linear & ~PAGE_MASK;
     p->first = MIN(p->size, PAGE_SIZE - in_page);
-    if (p->page == p->linear - in_page) {
+    if (is_what_faulted(e, p)) {
+        p->gpa[0] = e->fault->fault.gpa;
+        p->device = true;
+    } else if (p->page == p->linear - in_page) {
         p->gpa[0] = (p->gpa[0] & PAGE_MASK) | in_page;
     } else {
         rc = translate_page(e, p->linear, p->write, &p->gpa[0]);
@@ -198,7 +212,7 @@ static int access_page(struct emulation *e, gpa_t gpa, unsigned size, bool write
     mfn_t m = p2m_get_frame(&e->v->domain->p2m, gpa_gfn(gpa), write, true);
     if (!mfn_valid(m)) {
         e->device = true;
-        return e->io->mmio(e->v, gpa, size, write, value);
+        return exit_mmio(e->v, gpa, size, write, value);
     }
     char *at = (char *)mfn_ptr(m) + (gpa & ~PAGE_MASK);
     if (write)
@@ -212,6 +226,8 @@ static int access_page(struct emulation *e, gpa_t gpa, unsigned size, bool write
 /* Whether the processor can do all of this access by itself by now. */
 static bool is_ram(struct emulation *e, const struct place *p)
 {
+    if (p->device)
+        return false;
     mfn_t m = p2m_get_frame(&e->v->domain->p2m, gpa_gfn(p->gpa[0]), p->write, true);
     if (mfn_valid(m))
         frame_put(m);
@@ -223,7 +239,9 @@ static int transfer(struct emulation *e, const struct place *p, bool write, uint
 {
     if (!write)
         *value = 0;
-    if (likely(p->first == p->size))
+    if (likely(p->device))
+        return exit_mmio(e->v, p->gpa[0], p->size, write, value);
+    if (p->first == p->size)
         return access_page(e, p->gpa[0], p->size, write, value);
     for (unsigned n = 0; n < p->size; n++) {
         gpa_t gpa = n < p->first ? p->gpa[0] + n : p->gpa[1] + n - p->first;
@@ -250,19 +268,10 @@ static uint64_t offset_of(const struct emulation *e)
         offset += r->r[i->base];
     if (i->index != INSN_NO_REG)
         offset += r->r[i->index] << i->scale;
-    /* A bit number in a register reaches beyond the operand, to both sides. */
-    if (i->op >= OP_BT && i->op <= OP_BTC && i->form == FORM_MR) {
-        unsigned bits = 8 * i->size;
-        int64_t bit = (int64_t)(r->r[i->reg] << (64 - bits)) >> (64 - bits);
-        offset += (bit & -(int64_t)bits) >> 3;
-    }
     return offset & mask_of(i->address_size);
 }
 
-static bool writes_memory(const struct insn *i)
-{
-    return i->form != FORM_RM && i->op != OP_CMP && i->op != OP_TEST && i->op != OP_BT;
-}
+static bool writes_memory(const struct insn *i) { return i->form != FORM_RM && i->op != OP_CMP && i->op != OP_TEST; }
 
 /* reg := memory, or reg op memory. */
 static void finish_load(struct emulation *e, uint64_t memory)
@@ -282,7 +291,6 @@ static void finish_load(struct emulation *e, uint64_t memory)
 static uint64_t modify(struct emulation *e, uint64_t m, uint64_t source, uint64_t *flags)
 {
     const struct insn *i = &e->i;
-    uint64_t bit = BIT(source & (8 * i->size - 1));
     switch (i->op) {
     case OP_MOV:
     case OP_XCHG: return source;
@@ -290,13 +298,6 @@ static uint64_t modify(struct emulation *e, uint64_t m, uint64_t source, uint64_
     case OP_NEG: return alu(OP_NEG, 0, m, i->size, flags);
     case OP_INC:
     case OP_DEC: return alu(i->op, m, 1, i->size, flags);
-    case OP_CMPXCHG: alu(OP_CMP, reg_get(e, RAX, i->size), m, i->size, flags); return *flags & ZF ? source : m;
-    case OP_BT:
-    case OP_BTS:
-    case OP_BTR:
-    case OP_BTC:
-        *flags = (*flags & ~CF) | (m & bit ? CF : 0);
-        return i->op == OP_BTS ? m | bit : i->op == OP_BTR ? m & ~bit : i->op == OP_BTC ? m ^ bit : m;
     default: return alu(i->op, m, source, i->size, flags);
     }
 }
@@ -307,18 +308,18 @@ static int execute(struct emulation *e)
     struct place p = { .size = i->memory_size, .page = ~0ull, .write = writes_memory(i) };
     uint64_t memory = 0, flags = e->v->regs.rflags;
 
-    if (!i->memory || i->op < OP_ADD || i->op > OP_CMPXCHG)
+    if (!i->memory)
         return -EOPNOTSUPP;
     int rc = translate(e, i->segment, offset_of(e), &p);
     if (rc)
         return rc;
     if (is_ram(e, &p))
         return -EAGAIN;
-    bool store = i->op == OP_MOV && p.write;
-    if (!store)
+    if (!(i->op == OP_MOV && p.write)) {
         rc = transfer(e, &p, false, &memory);
-    if (rc)
-        return rc;
+        if (rc)
+            return rc;
+    }
     if (i->form == FORM_RM) {
         finish_load(e, memory);
         return 0;
@@ -330,10 +331,8 @@ static int execute(struct emulation *e)
     if (rc)
         return rc;
     e->v->regs.rflags = flags;
-    if (i->op == OP_XCHG || i->op == OP_XADD)
+    if (i->op == OP_XCHG)
         reg_put(e, i->reg, i->size, memory);
-    if (i->op == OP_CMPXCHG && !(flags & ZF))
-        reg_put(e, RAX, i->size, memory);
     return 0;
 }
 
@@ -345,10 +344,10 @@ static void advance(struct emulation *e, unsigned n)
     reg_put(e, n, e->i.address_size, e->v->regs.r[n] + by);
 }
 
-static int string_port(struct emulation *e, uint16_t port, uint64_t *value)
+static int string_port(struct emulation *e, uint64_t *value)
 {
     uint32_t word = *value;
-    int rc = e->io->port(e->v, port, e->i.size, e->i.op == OP_INS, &word);
+    int rc = exit_port(e->v, e->v->regs.r[RDX], e->i.size, e->i.op == OP_INS, &word);
     *value = word & mask_of(e->i.size);
     e->device = true;
     return rc;
@@ -359,24 +358,22 @@ static int string_step(struct emulation *e, struct place *si, struct place *di)
 {
     const struct insn *i = &e->i;
     struct regs *r = &e->v->regs;
-    uint64_t mask = mask_of(i->address_size), a = reg_get(e, RAX, i->size), b = 0;
-    bool has_si = i->op == OP_MOVS || i->op == OP_CMPS || i->op == OP_LODS || i->op == OP_OUTS;
-    bool has_di = i->op != OP_LODS && i->op != OP_OUTS;
+    uint64_t mask = mask_of(i->address_size), a = reg_get(e, RAX, i->size);
+    bool has_si = i->op == OP_MOVS || i->op == OP_LODS || i->op == OP_OUTS;
+    bool has_di = i->op == OP_MOVS || i->op == OP_STOS || i->op == OP_INS;
     int rc = has_si ? translate(e, i->segment, r->r[RSI] & mask, si) : 0;
     if (rc == 0 && has_di)
         rc = translate(e, SEG_ES, r->r[RDI] & mask, di);
     if (rc == 0 && has_si)
         rc = transfer(e, si, false, &a);
     if (rc == 0 && (i->op == OP_INS || i->op == OP_OUTS))
-        rc = string_port(e, r->r[RDX], &a);
+        rc = string_port(e, &a);
     if (rc == 0 && has_di)
-        rc = transfer(e, di, di->write, di->write ? &a : &b);
+        rc = transfer(e, di, true, &a);
     if (rc)
         return rc;
     if (i->op == OP_LODS)
         reg_put(e, RAX, i->size, a);
-    if (i->op == OP_CMPS || i->op == OP_SCAS)
-        alu(OP_CMP, a, b, i->size, &r->rflags);
     if (has_si)
         advance(e, RSI);
     if (has_di)
@@ -389,10 +386,9 @@ static int execute_string(struct emulation *e)
 {
     const struct insn *i = &e->i;
     struct regs *r = &e->v->regs;
-    bool compares = i->op == OP_CMPS || i->op == OP_SCAS;
     struct place si = { .size = i->size, .page = ~0ull }, di = si;
-    di.write = !compares;
-    if (!i->rep && !i->repne)
+    di.write = true;
+    if (!i->rep)
         return string_step(e, &si, &di);
 
     for (unsigned steps = 0; r->r[RCX] & mask_of(i->address_size); steps++) {
@@ -403,8 +399,6 @@ static int execute_string(struct emulation *e)
         if (rc)
             return rc;
         reg_put(e, RCX, i->address_size, r->r[RCX] - 1);
-        if (compares && !(r->rflags & ZF) != i->repne)
-            return 0;
         if (!e->device)
             steps = INSN_STRING_MAX - 1; /* RAM only: the processor is quicker */
     }
@@ -413,48 +407,24 @@ static int execute_string(struct emulation *e)
 
 /* --- doors ------------------------------------------------------------------------------------------------------ */
 
-static enum insn_result finish(struct emulation *e, int rc)
-{
-    switch (rc) {
-    case 0: insn_retire(e->v, e->i.length); return INSN_DONE;
-    case -EAGAIN: return INSN_AGAIN;
-    case -EFAULT: return INSN_FAULT;
-    default: return INSN_UNHANDLED;
-    }
-}
-
-static enum insn_result begin(struct emulation *e, struct vcpu *v, const struct insn_io *io)
+enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool device)
 {
     struct vcpu_paging p;
-    e->v = v;
-    e->io = io;
-    e->device = e->has_state = false;
-    enum insn_result result = insn_fetch(v, &e->i, &e->mode);
+    struct emulation e;
+    e.v = v;
+    e.fault = device ? x : NULL;
+    e.device = e.has_state = false;
+    enum insn_result result = insn_fetch(v, &e.i, &e.mode);
     if (result != INSN_DONE)
         return result;
     hv->paging(v, &p);
-    e->cpl3 = p.cpl == 3;
-    return INSN_DONE;
-}
-
-enum insn_result insn_emulate(struct vcpu *v, const struct insn_io *io)
-{
-    struct emulation e;
-    enum insn_result result = begin(&e, v, io);
-    if (result != INSN_DONE)
-        return result;
-    if (e.i.op == OP_INS || e.i.op == OP_OUTS)
-        return INSN_UNHANDLED; /* the port has not been checked */
-    return finish(&e, e.i.form == FORM_STRING ? execute_string(&e) : execute(&e));
-}
-
-enum insn_result insn_string_io(struct vcpu *v, const struct vm_exit *x, const struct insn_io *io)
-{
-    struct emulation e;
-    enum insn_result result = begin(&e, v, io);
-    if (result != INSN_DONE)
-        return result;
-    if (e.i.op != (x->pio.in ? OP_INS : OP_OUTS) || e.i.size != x->pio.size)
+    e.cpl3 = p.cpl == 3;
+    if (x->kind == EXIT_PIO && (e.i.op != (x->pio.in ? OP_INS : OP_OUTS) || e.i.size != x->pio.size))
         return INSN_AGAIN; /* the code has changed */
-    return finish(&e, execute_string(&e));
+    if (x->kind != EXIT_PIO && (e.i.op == OP_INS || e.i.op == OP_OUTS))
+        return INSN_UNHANDLED; /* the port has not been checked */
+    int rc = e.i.form == FORM_STRING ? execute_string(&e) : execute(&e);
+    if (rc == 0)
+        insn_retire(v, e.i.length);
+    return rc == 0 ? INSN_DONE : rc == -EAGAIN ? INSN_AGAIN : rc == -EFAULT ? INSN_FAULT : INSN_UNHANDLED;
 }

@@ -19,9 +19,8 @@
 #include <hv/sched.h>
 #include <hv/vdev.h>
 
-enum { VECTOR_DB = 1, VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_MC = 18 };
+enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_MC = 18 };
 
-#define RFLAGS_IF BIT(9)
 #define PCI_ADDRESS_PORT 0xcf8
 #define PCI_DATA_PORT 0xcfc
 
@@ -29,49 +28,59 @@ static uint32_t low_bits(unsigned size) { return size >= 4 ? ~0u : (1u << 8 * si
 static void inject_gp(struct vcpu *v) { hv->inject(v, INJECT_EXCEPTION, VECTOR_GP, true, 0, 0); }
 static void inject_ud(struct vcpu *v) { hv->inject(v, INJECT_EXCEPTION, VECTOR_UD, false, 0, 0); }
 
-/* The length of the instruction comes first: when it cannot be told, the guest runs it again with what it had. */
+/* --- instructions that exit: true: done, RIP moves on; false: #GP ------------------------------------------------- */
 
-static void on_cpuid(struct vcpu *v, const struct vm_exit *x)
+static bool on_cpuid(struct vcpu *v)
 {
-    unsigned length = insn_length(v, x);
     struct cpuid_regs out;
     uint64_t *r = v->regs.r;
-    if (!length)
-        return;
     policy_cpuid(v, r[RAX], r[RCX], &out);
     r[RAX] = out.eax;
     r[RBX] = out.ebx;
     r[RCX] = out.ecx;
     r[RDX] = out.edx;
-    insn_retire(v, length);
+    return true;
 }
 
-static void on_rdmsr(struct vcpu *v, const struct vm_exit *x)
+static bool on_rdmsr(struct vcpu *v)
 {
-    unsigned length = insn_length(v, x);
     uint64_t value, *r = v->regs.r;
-    if (!length)
-        return;
-    if (!policy_rdmsr(v, r[RCX], &value)) {
-        inject_gp(v);
-        return;
-    }
+    if (!policy_rdmsr(v, r[RCX], &value))
+        return false;
     r[RAX] = (uint32_t)value;
     r[RDX] = value >> 32;
-    insn_retire(v, length);
+    return true;
 }
 
-static void on_wrmsr(struct vcpu *v, const struct vm_exit *x)
+static bool on_wrmsr(struct vcpu *v)
 {
-    unsigned length = insn_length(v, x);
-    uint64_t *r = v->regs.r;
-    if (!length)
-        return;
-    if (policy_wrmsr(v, r[RCX], (uint32_t)r[RAX] | r[RDX] << 32))
-        insn_retire(v, length);
-    else
-        inject_gp(v);
+    const uint64_t *r = v->regs.r;
+    return policy_wrmsr(v, r[RCX], (uint32_t)r[RAX] | r[RDX] << 32);
 }
+
+static bool on_hlt(struct vcpu *v)
+{
+    vcpu_block(v, BLOCK_HALT);
+    return true;
+}
+
+static bool on_invd(struct vcpu *v)
+{
+    /* Only who drives real devices may need it; INVD would lose others' data and becomes WBINVD. */
+    if (v->domain->control)
+        metal_wbinvd();
+    return true;
+}
+
+static bool on_xsetbv(struct vcpu *v)
+{
+    const uint64_t *r = v->regs.r;
+    struct vcpu_paging p;
+    hv->paging(v, &p); /* the exit may come before the check of the privilege (APM2 15.9) */
+    return p.cpl == 0 && (uint32_t)r[RCX] == 0 && metal_set_xcr0(v, (uint32_t)r[RAX] | r[RDX] << 32);
+}
+
+/* --- ports and memory ------------------------------------------------------------------------------------------- */
 
 /* Ports 0xcf8 and 0xcfc to 0xcff: mechanism #1 of PCI. */
 static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
@@ -86,12 +95,12 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
     }
     if ((port & ~3) != PCI_DATA_PORT || !d->control)
         return false;
-    if (!(d->pci_address & BIT(31)) || (port & 3) + size > 4) {
+    uint32_t address = d->pci_address, sbdf = address >> 8 & 0xffff;
+    unsigned reg = (address & 0xfc) + (port & 3) + (address >> 16 & 0xf00);
+    if (!(address & BIT(31)) || (port & 3) + size > 4) {
         *value = in ? low_bits(size) : *value;
         return true;
     }
-    uint32_t sbdf = d->pci_address >> 8 & 0xffff;
-    unsigned reg = (d->pci_address & 0xfc) + (port & 3) + (d->pci_address >> 16 & 0xf00);
     if (in)
         *value = vpci_read(d, sbdf, reg, size);
     else
@@ -99,23 +108,22 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
     return true;
 }
 
-static int do_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
+int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
     if (vplatform_port(v, port, size, in, value) || pci_port(v, port, size, in, value))
         return 0;
-    if (!rangeset_contains(&d->ioports, port, port + size - 1)) {
+    if (!rangeset_contains(&d->ioports, port, port + size - 1))
         *value = in ? low_bits(size) : *value;
-    } else if (in) {
+    else if (in)
         *value = metal_port_read(port, size);
-    } else {
+    else
         metal_port_write(port, size, *value);
-    }
     return 0;
 }
 
 /* Memory of a device. Nobody there: all ones, as on a PC. */
-static int do_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
+int exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     struct domain *d = v->domain;
     if (vplatform_mmio(v, gpa, size, write, value))
@@ -127,13 +135,17 @@ static int do_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_
     return 0;
 }
 
-static const struct insn_io io = { .mmio = do_mmio, .port = do_port };
+/* An instruction that a device's memory or ports are not used with: the guest may handle that. */
+static void emulate(struct vcpu *v, const struct vm_exit *x, bool device)
+{
+    if (unlikely(insn_emulate(v, x, device) == INSN_UNHANDLED))
+        inject_ud(v);
+}
 
 static void on_pio(struct vcpu *v, const struct vm_exit *x)
 {
     if (x->pio.string) {
-        if (insn_string_io(v, x, &io) == INSN_UNHANDLED)
-            inject_ud(v);
+        emulate(v, x, false);
         return;
     }
     unsigned length = insn_length(v, x);
@@ -141,7 +153,7 @@ static void on_pio(struct vcpu *v, const struct vm_exit *x)
         return;
     uint64_t *rax = &v->regs.r[RAX];
     uint32_t mask = low_bits(x->pio.size), value = *rax & mask;
-    do_port(v, x->pio.port, x->pio.size, x->pio.in, &value);
+    exit_port(v, x->pio.port, x->pio.size, x->pio.in, &value);
     if (x->pio.in)
         *rax = x->pio.size == 4 ? value : (*rax & ~(uint64_t)mask) | (value & mask);
     insn_retire(v, length);
@@ -154,7 +166,7 @@ static void on_pio(struct vcpu *v, const struct vm_exit *x)
 static bool map_hardware(struct domain *d, gfn_t g)
 {
     static const unsigned orders[] = { 9, 0 };
-    for (unsigned i = 0; i < ARRAY_SIZE(orders); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(orders) && rangeset_contains(&d->iomem, g.n, g.n); i++) {
         uint64_t count = 1ull << orders[i], first = g.n & ~(count - 1);
         if (!rangeset_contains(&d->iomem, first, first + count - 1) || vpci_traps_range(d, gfn(first), count))
             continue;
@@ -173,50 +185,48 @@ static bool map_hardware(struct domain *d, gfn_t g)
     return false;
 }
 
+/* Whether the p2m's entry allows what faulted: somebody changed it since. */
+static bool is_allowed(enum p2m_type type, const struct vm_exit *x)
+{
+    static const uint32_t runs = BIT(P2M_RAM) | BIT(P2M_RAM_RO) | BIT(P2M_LOGDIRTY);
+    static const uint32_t writes =
+        BIT(P2M_RAM) | BIT(P2M_MMIO) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN) | BIT(P2M_XENHEAP);
+    return type != P2M_NONE && (!x->fault.fetch || BIT(type) & runs) && (!x->fault.write || BIT(type) & writes);
+}
+
 static void on_fault(struct vcpu *v, const struct vm_exit *x)
 {
     struct domain *d = v->domain;
     gfn_t g = gpa_gfn(x->fault.gpa);
-    struct p2m_entry e = p2m_lookup(&d->p2m, g);
-    bool allowed = e.type == P2M_RAM || e.type == P2M_MMIO || e.type == P2M_GRANT_RW || e.type == P2M_XENHEAP ||
-                   (e.type == P2M_FOREIGN && !x->fault.fetch);
-    if (allowed || (e.type == P2M_NONE && map_hardware(d, g)))
-        return; /* another CPU mapped it, or we did */
-    if (x->fault.fetch || x->fault.table_walk || x->fault.delivering) {
-        domain_crash(d, "vCPU %u: %s at %lx, where there is no memory, rip %lx", v->id,
-                     x->fault.fetch        ? "runs code"
-                     : x->fault.table_walk ? "has page tables"
-                                           : "has a descriptor table or stack",
-                     x->fault.gpa, v->regs.rip);
+    enum p2m_type type = p2m_lookup(&d->p2m, g).type;
+    if (is_allowed(type, x) || (type == P2M_NONE && map_hardware(d, g)))
         return;
+    if (x->fault.table_walk || x->fault.delivering) {
+        domain_crash(d, "vCPU %u: has %s at %lx, where it cannot be, rip %lx", v->id,
+                     x->fault.table_walk ? "page tables" : "a descriptor table or stack", x->fault.gpa, v->regs.rip);
+    } else if (x->fault.fetch) {
+        log_guest(d, "vCPU %u: runs code at %lx, where it may not, rip %lx", v->id, x->fault.gpa, v->regs.rip);
+        inject_ud(v);
+    } else {
+        emulate(v, x, type == P2M_NONE);
     }
-    if (insn_emulate(v, &io) == INSN_UNHANDLED)
-        domain_crash(d, "vCPU %u: an instruction at rip %lx that %s %lx is not one that devices are used with", v->id,
-                     v->regs.rip, x->fault.write ? "writes" : "reads", x->fault.gpa);
 }
+
+/* --- the rest ---------------------------------------------------------------------------------------------------- */
 
 static void on_hypercall(struct vcpu *v, const struct vm_exit *x) { hypercall_run(v, x->length); }
 
-static void on_hlt(struct vcpu *v, const struct vm_exit *x)
-{
-    unsigned length = insn_length(v, x);
-    if (!length)
-        return;
-    insn_retire(v, length);
-    vcpu_block(v, BLOCK_HALT);
-}
-
 static void on_window(struct vcpu *v, const struct vm_exit *x)
 {
-    hv->want_window(v, false);
+    hv->want_window(v, WINDOW_OFF);
     atomic_fetch_or(&v->work, WORK_LAPIC);
 }
 
 static void on_exception(struct vcpu *v, const struct vm_exit *x)
 {
-    if (x->exception.vector == VECTOR_MC)
+    if (x->vector == VECTOR_MC)
         panic("The processor reports a machine check while domain %u ran.", v->domain->id);
-    hv->inject(v, INJECT_EXCEPTION, x->exception.vector, x->exception.has_code, x->exception.code, x->exception.cr2);
+    hv->inject(v, INJECT_EXCEPTION, x->vector, x->vector == VECTOR_AC, 0, 0);
 }
 
 static void on_shutdown(struct vcpu *v, const struct vm_exit *x)
@@ -225,72 +235,39 @@ static void on_shutdown(struct vcpu *v, const struct vm_exit *x)
     domain_crash(v->domain, "vCPU %u: triple fault, rip %lx", v->id, v->regs.rip);
 }
 
-static void on_invd(struct vcpu *v, const struct vm_exit *x)
-{
-    /* Only who drives real devices may need it; INVD would lose others' data and becomes WBINVD. */
-    if (v->domain->control)
-        metal_wbinvd();
-    insn_skip(v, x);
-}
-
-static void on_xsetbv(struct vcpu *v, const struct vm_exit *x)
-{
-    unsigned length = insn_length(v, x);
-    const uint64_t *r = v->regs.r;
-    if (!length)
-        return;
-    if ((uint32_t)r[RCX] == 0 && metal_set_xcr0(v, (uint32_t)r[RAX] | r[RDX] << 32))
-        insn_retire(v, length);
-    else
-        inject_gp(v);
-}
-
-static void on_pause(struct vcpu *v, const struct vm_exit *x)
-{
-    insn_skip(v, x);
-    sched_yield(v);
-}
-
 static void on_forbidden(struct vcpu *v, const struct vm_exit *x) { inject_gp(v); }
 static void on_undefined(struct vcpu *v, const struct vm_exit *x) { inject_ud(v); }
 
-static void on_unknown(struct vcpu *v, const struct vm_exit *x)
+static void on_invalid(struct vcpu *v, const struct vm_exit *x)
 {
     hv->dump(v);
-    domain_crash(v->domain, "vCPU %u: the processor does not run its state, exit %lx (%lx, %lx)", v->id,
-                 x->invalid.code, x->invalid.info1, x->invalid.info2);
+    domain_crash(v->domain, "vCPU %u: the processor does not run its state, exit %lx", v->id, x->code);
 }
 
-static void on_task_switch(struct vcpu *v, const struct vm_exit *x)
-{
-    domain_crash(v->domain, "vCPU %u: a hardware task switch, rip %lx", v->id, v->regs.rip);
-}
+static bool (*const instructions[NR_EXITS])(struct vcpu *v) = {
+    [EXIT_CPUID] = on_cpuid, [EXIT_RDMSR] = on_rdmsr, [EXIT_WRMSR] = on_wrmsr,
+    [EXIT_HLT] = on_hlt,     [EXIT_INVD] = on_invd,   [EXIT_XSETBV] = on_xsetbv,
+};
 
-static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x) = {
-    [EXIT_CPUID] = on_cpuid,
-    [EXIT_RDMSR] = on_rdmsr,
-    [EXIT_WRMSR] = on_wrmsr,
-    [EXIT_PIO] = on_pio,
-    [EXIT_FAULT] = on_fault,
-    [EXIT_HYPERCALL] = on_hypercall,
-    [EXIT_HLT] = on_hlt,
-    [EXIT_WINDOW] = on_window,
-    [EXIT_EXCEPTION] = on_exception,
-    [EXIT_SHUTDOWN] = on_shutdown,
-    [EXIT_INVD] = on_invd,
-    [EXIT_RDPMC] = on_forbidden,
-    [EXIT_MONITOR] = on_undefined,
-    [EXIT_MWAIT] = on_undefined,
-    [EXIT_XSETBV] = on_xsetbv,
-    [EXIT_UNDEFINED] = on_undefined,
-    [EXIT_TASK_SWITCH] = on_task_switch,
-    [EXIT_PAUSE] = on_pause,
-    [EXIT_INVALID_STATE] = on_unknown,
+static void (*const others[NR_EXITS])(struct vcpu *v, const struct vm_exit *x) = {
+    [EXIT_PIO] = on_pio,         [EXIT_FAULT] = on_fault,         [EXIT_HYPERCALL] = on_hypercall,
+    [EXIT_WINDOW] = on_window,   [EXIT_EXCEPTION] = on_exception, [EXIT_SHUTDOWN] = on_shutdown,
+    [EXIT_INVALID] = on_invalid, [EXIT_FORBIDDEN] = on_forbidden, [EXIT_UNDEFINED] = on_undefined,
 };
 
 void exit_dispatch(struct vcpu *v, const struct vm_exit *x)
 {
-    void (*handler)(struct vcpu *, const struct vm_exit *) = handlers[x->kind];
-    if (likely(handler))
-        handler(v, x);
+    bool (*carry_out)(struct vcpu *) = instructions[x->kind];
+    if (!carry_out) {
+        others[x->kind](v, x);
+        return;
+    }
+    /* When its length cannot be told, the guest runs it again with what it had. */
+    unsigned length = insn_length(v, x);
+    if (!length)
+        return;
+    if (likely(carry_out(v)))
+        insn_retire(v, length);
+    else
+        inject_gp(v);
 }

@@ -2,12 +2,17 @@
 /*
  * The decoder: bytes in, struct insn out (APM3 ch. 1 and app. A; SDM 2 ch. 2, app. A). Two opcode maps say for each
  * byte what it does and what follows; groups and the few irregular ones are settled by name. It is pure, apart from the
- * last part, which finds the length of an instruction that exited.
+ * last part, which fetches the instruction of an exit and tells its length.
+ *
+ * The processor has found the instruction legal when it gets here, so that is not asked again; code that another CPU
+ * rewrites meanwhile may be taken for something else, which nobody but that guest feels.
  */
 #include "insn.h"
 
 #include <hv/hypercall.h>
+#include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/metal.h>
 #include <hv/ops.h>
 
 #define RFLAGS_TF BIT(8)
@@ -47,29 +52,18 @@ static const struct opcode one_byte[256] = {
     PAIR(0x6e, OP_OUTS, FORM_STRING),
     [0x80] = { OP_ADD, FORM_MI | B | I8 | GRP },
     [0x81] = { OP_ADD, FORM_MI | IZ | GRP },
-    [0x82] = { OP_ADD, FORM_MI | B | I8 | GRP },
     [0x83] = { OP_ADD, FORM_MI | I8 | GRP },
     PAIR(0x84, OP_TEST, FORM_MR),
     PAIR(0x86, OP_XCHG, FORM_MR),
     PAIR(0x88, OP_MOV, FORM_MR),
     PAIR(0x8a, OP_MOV, FORM_RM),
-    [0x90] = { OP_PAUSE, FORM_PLAIN },
     PAIR(0xa0, OP_MOV, FORM_RM),
     PAIR(0xa2, OP_MOV, FORM_MR),
     PAIR(0xa4, OP_MOVS, FORM_STRING),
-    PAIR(0xa6, OP_CMPS, FORM_STRING),
     PAIR(0xaa, OP_STOS, FORM_STRING),
     PAIR(0xac, OP_LODS, FORM_STRING),
-    PAIR(0xae, OP_SCAS, FORM_STRING),
-    [0xc6] = { OP_MOV, FORM_MI | B | I8 | GRP },
-    [0xc7] = { OP_MOV, FORM_MI | IZ | GRP },
-    [0xe4] = { OP_IN, FORM_PLAIN | B | I8 },
-    [0xe5] = { OP_IN, FORM_PLAIN | I8 },
-    [0xe6] = { OP_OUT, FORM_PLAIN | B | I8 },
-    [0xe7] = { OP_OUT, FORM_PLAIN | I8 },
-    PAIR(0xec, OP_IN, FORM_PLAIN),
-    PAIR(0xee, OP_OUT, FORM_PLAIN),
-    [0xf4] = { OP_HLT, FORM_PLAIN },
+    [0xc6] = { OP_MOV, FORM_MI | B | I8 },
+    [0xc7] = { OP_MOV, FORM_MI | IZ },
     [0xf6] = { OP_TEST, FORM_MI | B | I8 | GRP },
     [0xf7] = { OP_TEST, FORM_MI | IZ | GRP },
     [0xfe] = { OP_INC, FORM_M | B | GRP },
@@ -78,23 +72,10 @@ static const struct opcode one_byte[256] = {
 
 /* After 0F. */
 static const struct opcode two_byte[256] = {
-    [0x01] = { OP_SMSW, FORM_M | GRP },   [0x06] = { OP_CLTS, FORM_PLAIN },  [0x08] = { OP_INVD, FORM_PLAIN },
-    [0x09] = { OP_INVD, FORM_PLAIN },     [0x20] = { OP_MOV_CR, FORM_MR },   [0x21] = { OP_MOV_DR, FORM_MR },
-    [0x22] = { OP_MOV_CR, FORM_RM },      [0x23] = { OP_MOV_DR, FORM_RM },   [0x30] = { OP_WRMSR, FORM_PLAIN },
-    [0x31] = { OP_RDTSC, FORM_PLAIN },    [0x32] = { OP_RDMSR, FORM_PLAIN }, [0x33] = { OP_RDPMC, FORM_PLAIN },
-    [0xa2] = { OP_CPUID, FORM_PLAIN },    [0xa3] = { OP_BT, FORM_MR },       [0xab] = { OP_BTS, FORM_MR },
-    [0xb0] = { OP_CMPXCHG, FORM_MR | B }, [0xb1] = { OP_CMPXCHG, FORM_MR },  [0xb3] = { OP_BTR, FORM_MR },
-    [0xb6] = { OP_MOVZX, FORM_RM },       [0xb7] = { OP_MOVZX, FORM_RM },    [0xba] = { OP_BT, FORM_MI | I8 | GRP },
-    [0xbb] = { OP_BTC, FORM_MR },         [0xbe] = { OP_MOVSX, FORM_RM },    [0xbf] = { OP_MOVSX, FORM_RM },
-    [0xc0] = { OP_XADD, FORM_MR | B },    [0xc1] = { OP_XADD, FORM_MR },     [0xc3] = { OP_MOV, FORM_MR }, /* MOVNTI */
-};
-
-/* 0F 01 with a register form of ModRM from c8 on. */
-static const uint8_t system_op[64] = {
-    [0xc1 - 0xc0] = OP_VMCALL, [0xc8 - 0xc0] = OP_MONITOR, [0xc9 - 0xc0] = OP_MWAIT, [0xd1 - 0xc0] = OP_XSETBV,
-    [0xd8 - 0xc0] = OP_SVM,    [0xd9 - 0xc0] = OP_VMCALL,  [0xda - 0xc0] = OP_SVM,   [0xdb - 0xc0] = OP_SVM,
-    [0xdc - 0xc0] = OP_SVM,    [0xdd - 0xc0] = OP_SVM,     [0xde - 0xc0] = OP_SVM,   [0xdf - 0xc0] = OP_SVM,
-    [0xf9 - 0xc0] = OP_RDTSCP, [0xfa - 0xc0] = OP_MONITOR, [0xfb - 0xc0] = OP_MWAIT,
+    [0xb6] = { OP_MOVZX, FORM_RM },
+    [0xb7] = { OP_MOVZX, FORM_RM },
+    [0xbe] = { OP_MOVSX, FORM_RM },
+    [0xbf] = { OP_MOVSX, FORM_RM },
 };
 
 struct reader {
@@ -144,12 +125,9 @@ static bool take_prefixes(struct reader *r, struct insn *out)
         case 0x65: out->segment = SEG_FS + (b & 1); break;
         case 0x66: r->opsize = true; break;
         case 0x67: address = true; break;
-        case 0xf0: out->lock = true; break;
+        case 0xf0: break;
         case 0xf2:
-        case 0xf3:
-            out->repne = b == 0xf2;
-            out->rep = b == 0xf3;
-            break;
+        case 0xf3: out->rep = true; break;
         default:
             out->rex = r->rex;
             if (r->mode == INSN_64)
@@ -203,118 +181,51 @@ static bool take_address(struct reader *r, struct insn *out)
 /* The instruction a group's reg field names; OP_NONE: not ours. */
 static enum insn_op group_op(const struct reader *r, uint8_t opcode, struct opcode *o)
 {
+    static const uint8_t unary[8] = { OP_TEST, OP_TEST, OP_NOT, OP_NEG };
     unsigned digit = r->modrm >> 3 & 7;
-    static const uint8_t unary[4] = { OP_TEST, OP_TEST, OP_NOT, OP_NEG };
-
-    if (r->two && opcode == 0x01) {
-        if (r->modrm >= 0xc0 && digit != 4 && digit != 6) {
-            o->how = FORM_PLAIN;
-            return system_op[r->modrm - 0xc0];
-        }
-        return digit == 4 ? OP_SMSW : digit == 6 ? OP_LMSW : digit == 7 ? OP_INVLPG : OP_NONE;
-    }
-    if (r->two)
-        return digit >= 4 ? OP_BT + digit - 4 : OP_NONE;
-    switch (opcode) {
-    case 0xc6:
-    case 0xc7: return digit == 0 ? OP_MOV : OP_NONE;
-    case 0xf6:
-    case 0xf7:
-        if (digit == 2 || digit == 3)
-            o->how = FORM_M | (o->how & B);
-        return digit < 4 ? unary[digit] : OP_NONE;
-    case 0xfe:
-    case 0xff: return digit < 2 ? OP_INC + digit : OP_NONE;
-    default: return OP_ADD + digit;
-    }
+    if (opcode < 0xf0)
+        return OP_ADD + digit;
+    if (opcode >= 0xfe)
+        return digit < 2 ? OP_INC + digit : OP_NONE;
+    if (digit >= 2) /* no constant */
+        o->how = FORM_M | (o->how & B);
+    return unary[digit];
 }
 
-/* Registers, or memory, of an instruction with a ModRM byte. */
-static int take_operands(struct reader *r, uint8_t opcode, struct opcode *o, struct insn *out)
+/* Registers, or memory, of an instruction with a ModRM byte; false: not enough bytes. */
+static bool take_operands(struct reader *r, uint8_t opcode, struct opcode *o, struct insn *out)
 {
     bool moffs = !r->two && opcode >= 0xa0 && opcode <= 0xa3;
     if (moffs) {
         out->memory = true;
         out->reg = RAX;
-        return take(r, out->address_size, false, &out->displacement) ? 0 : -EFAULT;
+        return take(r, out->address_size, false, &out->displacement);
     }
     uint64_t modrm;
     if (!take(r, 1, false, &modrm))
-        return -EFAULT;
+        return false;
     r->modrm = modrm;
-    if (o->how & GRP) {
+    if (o->how & GRP)
         out->op = group_op(r, opcode, o);
-        out->form = o->how & 15;
-    }
+    out->form = o->how & 15;
     out->reg = (modrm >> 3 & 7) | (r->rex & 4) << 1;
-    out->rm = (modrm & 7) | (r->rex & 1) << 3;
-    out->memory = modrm < 0xc0 && out->op != OP_MOV_CR && out->op != OP_MOV_DR; /* those ignore mod */
-    return !out->memory || take_address(r, out) ? 0 : -EFAULT;
+    out->memory = modrm < 0xc0;
+    return !out->memory || take_address(r, out);
 }
 
-/* Instructions with operands that depend on more than the tables tell. */
 static void settle_sizes(const struct reader *r, uint8_t opcode, const struct opcode *o, struct insn *out)
 {
+    bool port = out->op == OP_INS || out->op == OP_OUTS;
+    out->size = (r->mode == INSN_16) != r->opsize ? 2 : 4;
     if (o->how & B)
         out->size = 1;
-    else if (r->rex & 8)
+    else if (r->rex & 8 && !port)
         out->size = 8;
-    else
-        out->size = (r->mode == INSN_16) != r->opsize ? 2 : 4;
-    if ((out->op == OP_IN || out->op == OP_OUT || out->op == OP_INS || out->op == OP_OUTS) && out->size == 8)
-        out->size = 4;
-    if (out->op == OP_MOV_CR || out->op == OP_MOV_DR)
-        out->size = r->mode == INSN_64 ? 8 : 4;
     out->memory_size = out->size;
-    if (out->op == OP_MOVZX || out->op == OP_MOVSX) {
-        if (r->two)
-            out->memory_size = opcode & 1 ? 2 : 1;
-        else
-            out->memory_size = out->size == 8 ? 4 : out->size; /* MOVSXD */
-    }
-}
-
-/* Whether this combination exists. */
-static bool legal(const struct reader *r, uint8_t opcode, const struct insn *i)
-{
-    bool prefixed = i->rep || i->repne;
-    switch (i->op) {
-    case OP_NONE: return false;
-    case OP_PAUSE:
-        if (!i->rep || r->rex & 1)
-            return false;
-        break;
-    case OP_VMCALL:
-    case OP_SVM:
-    case OP_XSETBV:
-    case OP_MONITOR:
-    case OP_MWAIT:
-    case OP_RDTSCP:
-        if (prefixed || r->opsize)
-            return false;
-        break;
-    case OP_INVLPG:
-        if (!i->memory)
-            return false;
-        break;
-    case OP_MOV:
-        if (r->two && (!i->memory || prefixed || r->opsize))
-            return false;
-        break;
-    case OP_MOVSX: /* 63 is ARPL outside of 64-bit mode */
-        if (!r->two && r->mode != INSN_64)
-            return false;
-        break;
-    case OP_MOV_CR: /* LOCK makes CR0 CR8 on AMD's */ return true;
-    }
-    if (!r->two && opcode == 0x82 && r->mode == INSN_64)
-        return false;
-    if (!i->lock)
-        return true;
-    bool plain_write = i->form == FORM_MR || i->form == FORM_MI || i->form == FORM_M;
-    bool lockable = (i->op >= OP_ADD && i->op <= OP_XOR) || (i->op >= OP_BTS && i->op <= OP_BTC) ||
-                    (i->op >= OP_NOT && i->op <= OP_CMPXCHG);
-    return lockable && plain_write && i->memory;
+    if (r->two)
+        out->memory_size = opcode & 1 ? 2 : 1;
+    else if (out->op == OP_MOVSX && out->size == 8) /* MOVSXD */
+        out->memory_size = 4;
 }
 
 int insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, struct insn *out)
@@ -326,53 +237,81 @@ int insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, struct in
     if (!take_prefixes(&r, out))
         return short_of;
     uint8_t opcode = bytes[r.at++];
-    if (opcode == 0x0f) {
-        if (r.at >= r.n)
-            return short_of;
-        r.two = true;
+    r.two = opcode == 0x0f;
+    if (r.two && r.at >= r.n)
+        return short_of;
+    if (r.two)
         opcode = bytes[r.at++];
-    }
     struct opcode o = r.two ? two_byte[opcode] : one_byte[opcode];
-    if (o.op == OP_NONE)
-        return -EOPNOTSUPP;
     out->op = o.op;
     out->form = o.how & 15;
-    if (out->form != FORM_PLAIN && out->form != FORM_STRING && take_operands(&r, opcode, &o, out))
+    if (o.op == OP_NONE || (opcode == 0x63 && mode != INSN_64)) /* ARPL there */
+        return -EOPNOTSUPP;
+    if (out->form != FORM_STRING && !take_operands(&r, opcode, &o, out))
         return short_of;
     settle_sizes(&r, opcode, &o, out);
     if (o.how & I8 && !take(&r, 1, true, &out->immediate))
         return short_of;
     if (o.how & IZ && !take(&r, MIN(out->size, 4), true, &out->immediate))
         return short_of;
-    if (!legal(&r, opcode, out))
+    if (out->op == OP_NONE)
         return -EOPNOTSUPP;
-    if (out->segment == INSN_NO_REG) {
-        bool stack = out->base == RSP || out->base == RBP;
-        out->segment = stack ? SEG_SS : SEG_DS;
-    }
+    if (out->segment == INSN_NO_REG)
+        out->segment = out->base == RSP || out->base == RBP ? SEG_SS : SEG_DS;
     out->length = r.at;
     return 0;
 }
 
 /* --- the instruction of an exit --------------------------------------------------------------------------------- */
 
-/* The bytes at RIP, into `bytes`; INSN_DONE: *n of them. */
+/*
+ * 15 bytes at RIP by way of the last walk: its result stands as long as the entries it met do, which the hypervisor
+ * reads again, so that no flush of the guest's has to be noticed. The page itself belongs to the guest until everyone
+ * has seen WORK_FLUSH.
+ */
+static bool fetch_again(struct vcpu *v, uint8_t bytes[15])
+{
+    const struct code_page *c = &v->code;
+    unsigned offset = v->regs.rip - c->page;
+    struct vcpu_paging p;
+    hv->paging(v, &p);
+    if (!c->bytes || v->regs.rip - c->page > PAGE_SIZE - 15 || c->cr3 != p.cr3 || !p.code64)
+        return false;
+    for (unsigned i = 0; i < c->levels; i++)
+        if (load_relaxed(c->entry[i]) != c->value[i])
+            return false;
+    memcpy(bytes, c->bytes + offset, 15);
+    atomic_thread_fence(memory_order_acquire); /* pairs with metal_flush_p2m(): the bit before the page is let go */
+    return !(load_relaxed(&v->work) & WORK_FLUSH);
+}
+
+/* The bytes at RIP; INSN_DONE: *n of them. */
 static enum insn_result fetch(struct vcpu *v, uint8_t bytes[15], unsigned *n)
 {
     enum walk_fault fault;
     uint32_t error;
-    *n = guest_fetch(v, bytes, &fault, &error);
-    if (likely(*n))
+    *n = 15;
+    if (likely(fetch_again(v, bytes)))
         return INSN_DONE;
+    *n = guest_fetch(v, bytes, &fault, &error);
+    if (likely(*n)) {
+        guest_code_page(v);
+        return INSN_DONE;
+    }
     if (fault == WALK_NO_MEMORY)
         return INSN_UNHANDLED; /* code outside of RAM */
     hv->inject(v, INJECT_EXCEPTION, VECTOR_PF, true, error, v->regs.rip);
     return INSN_FAULT;
 }
 
-static enum insn_result decode(struct vcpu *v, const uint8_t *bytes, unsigned n, struct insn *out, enum insn_mode *mode)
+enum insn_result insn_fetch(struct vcpu *v, struct insn *out, enum insn_mode *mode)
 {
     struct vcpu_paging p;
+    uint8_t bytes[15];
+    unsigned n;
+    enum insn_result result = fetch(v, bytes, &n);
+    if (result != INSN_DONE)
+        return result;
     hv->paging(v, &p);
     *mode = INSN_64;
     if (!p.code64) {
@@ -381,95 +320,49 @@ static enum insn_result decode(struct vcpu *v, const uint8_t *bytes, unsigned n,
         *mode = s.seg[SEG_CS].attributes & BIT(10) ? INSN_32 : INSN_16;
     }
     int rc = insn_decode(bytes, n, *mode, out);
+    if (rc == -EOPNOTSUPP)
+        log_guest(v->domain, "vCPU %u: unknown instruction %02x %02x %02x %02x at %lx", v->id, bytes[0], bytes[1],
+                  bytes[2], bytes[3], v->regs.rip);
     /* Bytes that end early were whole when the processor ran them. */
     return rc == 0 ? INSN_DONE : rc == -EFAULT ? INSN_AGAIN : INSN_UNHANDLED;
 }
 
-enum insn_result insn_fetch(struct vcpu *v, struct insn *out, enum insn_mode *mode)
-{
-    uint8_t bytes[15];
-    unsigned n;
-    enum insn_result result = fetch(v, bytes, &n);
-    return result == INSN_DONE ? decode(v, bytes, n, out, mode) : result;
-}
-
-/* By exit: what the instruction can be, and the usual bytes of it, to be quick. */
+/* The instructions that exit, by kind: bytes in the order of memory, and which of them count. */
 static const struct {
-    uint8_t op[3];
-    uint8_t n, bytes[3];
+    uint32_t bytes, mask;
+    uint8_t length;
 } exits[NR_EXITS] = {
-    [EXIT_CPUID] = { { OP_CPUID }, 2, { 0x0f, 0xa2 } },
-    [EXIT_RDMSR] = { { OP_RDMSR }, 2, { 0x0f, 0x32 } },
-    [EXIT_WRMSR] = { { OP_WRMSR }, 2, { 0x0f, 0x30 } },
-    [EXIT_PIO] = { { OP_IN, OP_OUT }, 0 },
-    [EXIT_HYPERCALL] = { { OP_VMCALL }, 3, { 0x0f, 0x01, 0xd9 } },
-    [EXIT_HLT] = { { OP_HLT }, 1, { 0xf4 } },
-    [EXIT_CR_WRITE] = { { OP_MOV_CR, OP_LMSW, OP_CLTS }, 0 },
-    [EXIT_DR] = { { OP_MOV_DR }, 0 },
-    [EXIT_INVD] = { { OP_INVD }, 2, { 0x0f, 0x09 } },
-    [EXIT_RDTSC] = { { OP_RDTSC, OP_RDTSCP }, 2, { 0x0f, 0x31 } },
-    [EXIT_RDPMC] = { { OP_RDPMC }, 2, { 0x0f, 0x33 } },
-    [EXIT_MONITOR] = { { OP_MONITOR }, 3, { 0x0f, 0x01, 0xc8 } },
-    [EXIT_MWAIT] = { { OP_MWAIT }, 3, { 0x0f, 0x01, 0xc9 } },
-    [EXIT_XSETBV] = { { OP_XSETBV }, 3, { 0x0f, 0x01, 0xd1 } },
-    [EXIT_PAUSE] = { { OP_PAUSE }, 2, { 0xf3, 0x90 } },
+    [EXIT_CPUID] = { 0xa20f, 0xffff, 2 },      [EXIT_RDMSR] = { 0x320f, 0xffff, 2 },
+    [EXIT_WRMSR] = { 0x300f, 0xffff, 2 },      [EXIT_HLT] = { 0xf4, 0xff, 1 },
+    [EXIT_INVD] = { 0x080f, 0xfeff, 2 }, /* and WBINVD */
+    [EXIT_XSETBV] = { 0xd1010f, 0xffffff, 3 },
 };
 
-/* Whether the usual encoding of this exit stands at `at`, `room` bytes before the end of what can be read. */
-static bool is_usual(const struct vm_exit *x, const uint8_t *at, unsigned room)
+static bool is_prefix(uint8_t byte)
 {
-    unsigned usual = exits[x->kind].n, same = 0;
-    while (same < MIN(usual, room) && at[same] == exits[x->kind].bytes[same])
-        same++;
-    return usual && same == usual;
-}
-
-/*
- * The page of the last exit's instruction, as long as the guest has not changed CR3. The processor has just carried out
- * that kind of instruction at RIP; when its usual bytes are on the remembered page, walking the guest's tables again
- * would tell the same. A guest that moved another page there meanwhile, with the same bytes at the same place but for a
- * prefix, fools itself only.
- */
-static unsigned remembered_length(const struct vcpu *v, const struct vm_exit *x, const struct vcpu_paging *p)
-{
-    unsigned offset = v->regs.rip & ~PAGE_MASK;
-    if (!v->code.bytes || v->code.cr3 != p->cr3 || v->code.page != (v->regs.rip & PAGE_MASK) || !p->code64)
-        return 0;
-    return is_usual(x, v->code.bytes + offset, PAGE_SIZE - offset) ? exits[x->kind].n : 0;
-}
-
-static void remember(struct vcpu *v, const struct vcpu_paging *p)
-{
-    v->code.bytes = p->code64 ? guest_code_page(v) : NULL;
-    v->code.cr3 = p->cr3;
-    v->code.page = v->regs.rip & PAGE_MASK;
+    static const uint8_t others[] = { 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf2, 0xf3 };
+    for (unsigned i = 0; i < ARRAY_SIZE(others); i++)
+        if (byte == others[i])
+            return true;
+    return (byte & 0xf0) == 0x40; /* REX; where it is INC or DEC, RIP would not be on it */
 }
 
 unsigned insn_length(struct vcpu *v, const struct vm_exit *x)
 {
     if (x->length)
         return x->length;
-    if (x->kind == EXIT_PIO && x->pio.next_rip)
-        return (x->pio.next_rip - v->regs.rip) & 15;
-    struct vcpu_paging p;
-    hv->paging(v, &p);
-    unsigned length = remembered_length(v, x, &p);
-    if (likely(length))
-        return length;
-    uint8_t bytes[15];
-    unsigned n;
+    uint8_t bytes[15 + 3] = { 0 };
+    unsigned n, at = 0;
     if (fetch(v, bytes, &n) != INSN_DONE)
         return 0;
-    if (is_usual(x, bytes, n)) {
-        remember(v, &p);
-        return exits[x->kind].n;
+    for (; at < n; at++) {
+        uint32_t word;
+        memcpy(&word, bytes + at, 4);
+        if (likely((word & exits[x->kind].mask) == exits[x->kind].bytes))
+            return at + exits[x->kind].length;
+        if (!is_prefix(bytes[at]))
+            break;
     }
-    struct insn i;
-    enum insn_mode mode;
-    if (decode(v, bytes, n, &i, &mode) == INSN_DONE)
-        for (unsigned k = 0; k < 3; k++)
-            if (i.op == exits[x->kind].op[k])
-                return i.length;
     log_guest(v->domain, "vCPU %u: exit %u is not for what is at %lx: %02x %02x %02x", v->id, x->kind, v->regs.rip,
               bytes[0], bytes[1], bytes[2]);
     return 0;
@@ -477,10 +370,13 @@ unsigned insn_length(struct vcpu *v, const struct vm_exit *x)
 
 void insn_retire(struct vcpu *v, unsigned length)
 {
-    struct vcpu_paging p;
-    uint64_t rip = v->regs.rip + length;
-    hv->paging(v, &p);
-    v->regs.rip = p.code64 ? rip : (uint32_t)rip;
+    uint64_t from = v->regs.rip;
+    v->regs.rip += length;
+    if (unlikely((v->regs.rip ^ from) >> 32)) { /* only 64-bit code gets there */
+        struct vcpu_paging p;
+        hv->paging(v, &p);
+        v->regs.rip = p.code64 ? v->regs.rip : (uint32_t)v->regs.rip;
+    }
     hv->end_shadow(v);
     if (likely(!(v->regs.rflags & (RFLAGS_RF | RFLAGS_TF))))
         return;
@@ -492,11 +388,4 @@ void insn_retire(struct vcpu *v, unsigned length)
         hv->state_put(v, &s);
         hv->inject(v, INJECT_EXCEPTION, VECTOR_DB, false, 0, 0);
     }
-}
-
-void insn_skip(struct vcpu *v, const struct vm_exit *x)
-{
-    unsigned length = insn_length(v, x);
-    if (length)
-        insn_retire(v, length);
 }

@@ -14,20 +14,16 @@
 
 enum insn_mode { INSN_16, INSN_32, INSN_64 };
 
-/* ADD to CMP are in the order of the /digit in opcodes 80 to 83, BT to BTC in that of 0F BA. From OP_IN on no memory
- * operand is looked at. */
+/* ADD to CMP are in the order of the /digit in opcodes 80 to 83. */
 /* clang-format off */
 enum insn_op {
-    OP_NONE, OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP, OP_BT, OP_BTS, OP_BTR, OP_BTC, OP_MOV,
-    OP_MOVZX, OP_MOVSX, OP_TEST, OP_NOT, OP_NEG, OP_INC, OP_DEC, OP_XCHG, OP_XADD, OP_CMPXCHG, OP_MOVS, OP_CMPS,
-    OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN, OP_OUT, OP_CPUID, OP_RDMSR, OP_WRMSR, OP_HLT, OP_VMCALL,
-    OP_INVD, OP_RDTSC, OP_RDTSCP, OP_RDPMC, OP_XSETBV, OP_MONITOR, OP_MWAIT, OP_PAUSE, OP_MOV_CR, OP_MOV_DR, OP_CLTS,
-    OP_SMSW, OP_LMSW, OP_INVLPG, OP_SVM
+    OP_NONE, OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP, OP_MOV, OP_MOVZX, OP_MOVSX, OP_TEST,
+    OP_NOT, OP_NEG, OP_INC, OP_DEC, OP_XCHG, OP_MOVS, OP_STOS, OP_LODS, OP_INS, OP_OUTS
 };
 /* clang-format on */
 
 /* Where the operands are: M the memory (or register) of ModRM's r/m, R the register, I the constant. */
-enum insn_form { FORM_PLAIN, FORM_MR, FORM_RM, FORM_MI, FORM_M, FORM_STRING };
+enum insn_form { FORM_MR, FORM_RM, FORM_MI, FORM_M, FORM_STRING };
 
 #define INSN_RIP 16 /* base: RIP of the next instruction */
 #define INSN_NO_REG 0xff
@@ -41,8 +37,7 @@ struct insn {
     uint8_t segment; /* enum seg */
     uint8_t reg;     /* encoding of R; with `rex` 4 to 7 are SPL.. instead of AH.. */
     uint8_t base, index, scale;
-    uint8_t rm; /* when it is a register */
-    bool memory, rex, lock, rep, repne;
+    bool memory, rex, rep;
     uint64_t displacement, immediate; /* sign-extended */
 };
 
@@ -55,12 +50,10 @@ unsigned insn_length(struct vcpu *v, const struct vm_exit *x);
 /* RIP moves on by `length`; ends what lasts one instruction (shadow, RF), raises the trap of single-stepping. */
 void insn_retire(struct vcpu *v, unsigned length);
 
-/* Accesses to what is not RAM. 0; -EAGAIN: later (a device model owes the answer), the instruction is carried out again
- * from where it stands; others: unhandled. */
-struct insn_io {
-    int (*mmio)(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value); /* size 1, 2, 4, 8 */
-    int (*port)(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
-};
+/* Accesses to what is not RAM, in exit.c. 0; -EAGAIN: later (a device model owes the answer), the instruction is
+ * carried out again from where it stands; others: unhandled. */
+int exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value); /* size 1, 2, 4, 8 */
+int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
 
 enum insn_result {
     INSN_DONE,  /* RIP has moved on */
@@ -71,10 +64,9 @@ enum insn_result {
 
 #define INSN_STRING_MAX 64 /* repetitions a call */
 
-/* Carries out the instruction at RIP, which touched memory that is not RAM. */
-enum insn_result insn_emulate(struct vcpu *v, const struct insn_io *io);
-/* INS and OUTS of x->pio (rights to the port have been checked). */
-enum insn_result insn_string_io(struct vcpu *v, const struct vm_exit *x, const struct insn_io *io);
+/* Carries out the instruction at RIP: of an EXIT_FAULT, which touched memory that is not RAM (`device`: nothing at all
+ * is mapped at x->fault.gpa), or of an EXIT_PIO, INS or OUTS of the port whose rights have been checked. */
+enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool device);
 
 /* For both files: CS, and the bytes at RIP decoded. INSN_DONE: `out` is filled. */
 enum insn_result insn_fetch(struct vcpu *v, struct insn *out, enum insn_mode *mode);

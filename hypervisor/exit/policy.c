@@ -29,11 +29,12 @@
 #define EFER_LMA BIT(10)
 
 #define MSR_TSC 0x10
+#define MSR_SPEC_CTRL 0x48
+#define MSR_PRED_CMD 0x49
 #define MSR_APIC_BASE 0x1b
 #define MSR_MTRR_CAP 0xfe
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
-#define MSR_MISC_ENABLE 0x1a0
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_MTRR_VARIABLE 0x200
 #define MSR_MTRR_FIXED 0x250
@@ -49,15 +50,16 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102
 #define MSR_TSC_AUX 0xc0000103
 
-#define MISC_ENABLE_FAST_STRINGS BIT(0)
-#define MISC_ENABLE_FIXED (BIT(11) | BIT(12)) /* no BTS, no PEBS */
+#define SPEC_CTRL_IBRS BIT(0)
+#define SPEC_CTRL_STIBP BIT(1)
+#define SPEC_CTRL_SSBD BIT(2)
 
 struct cpu_policy {
     uint32_t max_basic, max_extended; /* number of leaves */
-    bool intel, xsave, tsc_aux /* RDTSCP or RDPID */;
-    uint64_t efer; /* bits that may be set */
+    bool xsave, tsc_aux /* RDTSCP or RDPID */, ibpb;
+    uint64_t efer, spec_ctrl; /* bits that may be set */
     struct cpuid_regs basic[NR_BASIC], extended[NR_EXTENDED], xen[XEN_CPUID_MAX_NUM_LEAVES + 1];
-    struct cpuid_regs caches[NR_CACHES] /* leaf 4 or 8000001d */, features[2] /* 7 */, xstates[NR_XSTATES] /* d */;
+    struct cpuid_regs caches[NR_CACHES] /* leaf 8000001d */, features[2] /* 7 */, xstates[NR_XSTATES] /* d */;
 };
 _Static_assert(sizeof(struct cpu_policy) <= PAGE_SIZE, "it is one page");
 
@@ -80,6 +82,9 @@ static const uint16_t allowed[] = {
     /* AVX and how its state is kept; not AVX-512, AMX, XSAVES: their state is not switched */
     F(XSAVE), F(XSAVEOPT), F(XSAVEC), F(XGETBV1), F(AVX), F(FMA), F(F16C), F(AVX2), F(VAES), F(VPCLMULQDQ), F(XOP),
     F(FMA4), F(AVX_VNNI),
+    /* what holds speculation back: SPEC_CTRL is switched, PRED_CMD passes */
+    F(IBPB), F(IBRS), F(AMD_STIBP), F(IBRS_ALWAYS), F(STIBP_ALWAYS), F(IBRS_FAST), F(IBRS_SAME_MODE), F(AMD_SSBD),
+    F(IBPB_RET),
     /* facts about the host that stay true in a guest */
     F(ITSC), F(FDP_EXCP_ONLY), F(NO_FPU_SEL), F(RSTR_FP_ERR_PTRS), F(LFENCE_DISPATCH), F(NSCB), F(TOPOEXT), F(SSB_NO),
     F(BTC_NO), F(MD_CLEAR),
@@ -135,14 +140,13 @@ static void filter_features(struct cpu_policy *p)
 /* Copies what exists on the host, and zeroes leaves with facts that do not hold for a guest. */
 static void read_host(struct cpu_policy *p, cpuid_fn host)
 {
-    static const uint32_t no_basic = BIT(3) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(0xa) | BIT(0xc) | BIT(0xe) |
-                                     BIT(0xf) | BIT(0x10) | BIT(0x11) | BIT(0x12) | BIT(0x13) | BIT(0x14);
+    static const uint32_t no_basic = BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(0xa) | BIT(0xc) |
+                                     BIT(0xe) | BIT(0xf) | BIT(0x10) | BIT(0x11) | BIT(0x12) | BIT(0x13) | BIT(0x14);
     struct cpuid_regs r;
     host(0, 0, &r);
     uint32_t max = r.eax;
     /* Leaf 0xb exists with x2APIC. */
     p->max_basic = MAX(0xb, MIN(max, NR_BASIC - 1)) + 1;
-    p->intel = r.ebx == 0x756e6547; /* "Genu" */
     for (unsigned i = 0; i <= max && i < NR_BASIC; i++)
         if (!(no_basic >> i & 1))
             host(i, 0, &p->basic[i]);
@@ -160,12 +164,8 @@ static void read_host(struct cpu_policy *p, cpuid_fn host)
     for (unsigned i = 1; i < count && i < NR_EXTENDED; i++)
         if (i <= 8 || i == 0x19 || i == 0x1a || i == 0x21) /* not SVM, IBS, LWP, SEV, QoS */
             host(EXTENDED + i, 0, &p->extended[i]);
-    for (unsigned i = 0; i < NR_CACHES; i++) {
-        if (p->intel && max >= 4)
-            host(4, i, &p->caches[i]);
-        else if (count > 0x1d)
-            host(EXTENDED + 0x1d, i, &p->caches[i]);
-    }
+    for (unsigned i = 0; i < NR_CACHES && count > 0x1d; i++)
+        host(EXTENDED + 0x1d, i, &p->caches[i]);
 }
 
 /* One package with a core for each vCPU, one thread each; the last cache is shared by all. */
@@ -174,15 +174,12 @@ static void set_topology(struct cpu_policy *p, unsigned vcpus)
     unsigned bits = id_bits(vcpus), ids = 1u << bits;
     p->basic[1].ebx = (p->basic[1].ebx & 0xff00) | MIN(ids, 255u) << 16;
     p->basic[1].edx |= vcpus > 1 ? 1u << F(HTT) % 32 : 0;
-    if (!p->intel && vcpus > 1)
-        p->extended[1].ecx |= 1u << F(CMP_LEGACY) % 32;
-    p->extended[8].ecx = p->intel ? 0 : (vcpus - 1) | bits << 12;
+    p->extended[1].ecx |= vcpus > 1 ? 1u << F(CMP_LEGACY) % 32 : 0;
+    p->extended[8].ecx = (vcpus - 1) | bits << 12;
     for (unsigned i = 0; i < NR_CACHES; i++) {
         uint32_t *eax = &p->caches[i].eax, level = *eax >> 5 & 7;
-        if (!(*eax & 31))
-            continue;
-        unsigned sharing = level >= 3 ? ids : p->intel ? 2 : 1;
-        *eax = (*eax & 0x3fff) | (sharing - 1) << 14 | (p->intel ? MIN(ids / 2 - 1, 63u) << 26 : 0);
+        if (*eax & 31)
+            *eax = (*eax & 0x3fff) | (level >= 3 ? ids - 1 : 0) << 14;
     }
 }
 
@@ -239,9 +236,11 @@ int policy_init(struct domain *d, cpuid_fn host)
     if (!has(p, F(TOPOEXT)))
         p->max_extended = MIN(p->max_extended, 0x1d);
     p->extended[0].eax = EXTENDED + p->max_extended - 1;
-    if (!p->intel)
-        p->extended[1].edx |= p->basic[1].edx & 0x0183f1ff; /* AMD repeats them; APIC is added later */
+    p->extended[1].edx |= p->basic[1].edx & 0x0183f1ff; /* they are repeated there; APIC is added later */
     p->tsc_aux = has(p, F(RDTSCP)) || has(p, F(RDPID));
+    p->ibpb = has(p, F(IBPB));
+    p->spec_ctrl = (has(p, F(IBRS)) ? SPEC_CTRL_IBRS : 0) | (has(p, F(AMD_STIBP)) ? SPEC_CTRL_STIBP : 0) |
+                   (has(p, F(AMD_SSBD)) ? SPEC_CTRL_SSBD : 0);
     p->efer = BIT(0) | BIT(8) | BIT(10) | (has(p, F(NX)) ? BIT(11) : 0) | (has(p, F(FFXSR)) ? BIT(14) : 0);
     set_xen_leaves(p, d);
     d->policy = p;
@@ -268,7 +267,6 @@ static void basic_leaf(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct c
         out->ecx |= paging.cr4 & CR4_OSXSAVE ? 1u << F(OSXSAVE) % 32 : 0;
         out->edx |= vlapic_enabled(v) ? 1u << F(APIC) % 32 : 0;
         break;
-    case 4: *out = p->intel && subleaf < NR_CACHES ? p->caches[subleaf] : (struct cpuid_regs){ 0 }; break;
     case 7: *out = subleaf < ARRAY_SIZE(p->features) ? p->features[subleaf] : (struct cpuid_regs){ 0 }; break;
     case 0xb: /* level 0: threads of a core, 1: cores of the package */
         *out = (struct cpuid_regs){ .ecx = subleaf & 0xff, .edx = 2 * v->id };
@@ -290,11 +288,11 @@ static void extended_leaf(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 {
     const struct cpu_policy *p = v->domain->policy;
     *out = p->extended[leaf];
-    if (leaf == 1 && !p->intel)
+    if (leaf == 1)
         out->edx |= vlapic_enabled(v) ? 1u << F(APIC) % 32 : 0;
     if (leaf == 0x1d)
-        *out = subleaf < NR_CACHES && !p->intel ? p->caches[subleaf] : (struct cpuid_regs){ 0 };
-    if (leaf == 0x1e && !p->intel)
+        *out = subleaf < NR_CACHES ? p->caches[subleaf] : (struct cpuid_regs){ 0 };
+    if (leaf == 0x1e)
         *out = (struct cpuid_regs){ .eax = 2 * v->id, .ebx = v->id };
 }
 
@@ -330,44 +328,34 @@ void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_
 
 /* --- MSRs ------------------------------------------------------------------------------------------------------- */
 
-enum vendor { ANY, INTEL, AMD };
-
 /* They read as this; what is written is forgotten, as kernels write them without asking. */
 static const struct {
-    uint32_t msr;
-    enum vendor vendor;
-    uint64_t value;
+    uint32_t msr, value;
 } constant[] = {
-    { 0x17, INTEL, 0 },                   /* PLATFORM_ID */
-    { 0x3a, INTEL, 1 },                   /* FEATURE_CONTROL: locked, no VMX */
-    { 0x8b, ANY, 0 },                     /* PATCH_LEVEL: the hypervisor's business */
-    { 0xce, INTEL, 0 },                   /* PLATFORM_INFO */
-    { 0x179, ANY, 0 },                    /* MCG_CAP: no banks */
-    { 0x17a, ANY, 0 },                    /* MCG_STATUS */
-    { MSR_DEBUGCTL, ANY, 0 },             /* no last branches */
-    { POLICY_XEN_LEAVES, ANY, 0 },        /* hypercall page, when read */
-    { 0xc0010010, AMD, 0 },               /* SYSCFG */
-    { 0xc0010015, AMD, BIT(24) },         /* HWCR: the TSC counts at the P0 frequency */
-    { 0xc001001a, AMD, 0 },               /* TOP_MEM */
-    { 0xc001001d, AMD, 0 },               /* TOP_MEM2 */
-    { 0xc001001f, AMD, 0 },               /* NB_CFG */
-    { 0xc0010055, AMD, 0 },               /* interrupt pending message */
-    { 0xc0010058, AMD, 0 },               /* MMIO configuration base: by ACPI only */
-    { 0xc0010114, AMD, BIT(3) | BIT(4) }, /* VM_CR: SVM is off, locked */
-    { 0xc0011020, AMD, 0 },               /* LS_CFG */
-    { 0xc0011021, AMD, 0 },               /* IC_CFG */
-    { 0xc0011022, AMD, 0 },               /* DC_CFG */
-    { 0xc0011029, AMD, BIT(1) },          /* DE_CFG: LFENCE serialises */
-    { 0xc001102a, AMD, 0 },               /* BU_CFG2 */
+    { 0x8b, 0 },                     /* PATCH_LEVEL: the hypervisor's business */
+    { 0x179, 0 },                    /* MCG_CAP: no banks */
+    { 0x17a, 0 },                    /* MCG_STATUS */
+    { MSR_DEBUGCTL, 0 },             /* no last branches */
+    { POLICY_XEN_LEAVES, 0 },        /* hypercall page, when read */
+    { 0xc0010010, 0 },               /* SYSCFG */
+    { 0xc0010015, BIT(24) },         /* HWCR: the TSC counts at the P0 frequency */
+    { 0xc001001a, 0 },               /* TOP_MEM */
+    { 0xc001001d, 0 },               /* TOP_MEM2 */
+    { 0xc001001f, 0 },               /* NB_CFG */
+    { 0xc0010055, 0 },               /* interrupt pending message */
+    { 0xc0010058, 0 },               /* MMIO configuration base: by ACPI only */
+    { 0xc0010114, BIT(3) | BIT(4) }, /* VM_CR: SVM is off, locked */
+    { 0xc0011020, 0 },               /* LS_CFG */
+    { 0xc0011021, 0 },               /* IC_CFG */
+    { 0xc0011022, 0 },               /* DC_CFG */
+    { 0xc0011029, BIT(1) },          /* DE_CFG: LFENCE serialises */
+    { 0xc001102a, 0 },               /* BU_CFG2 */
 };
 
 /* The control domain reads these from the processor it happens to run on: frequency, temperature, microcode. */
 static const struct {
     uint32_t first, last;
-} harmless[] = {
-    { 0x8b, 0x8b },   { 0xce, 0xce },   { 0xe7, 0xe8 },   { 0x198, 0x199 },           { 0x19c, 0x19c },
-    { 0x1a2, 0x1a2 }, { 0x1ad, 0x1ad }, { 0x1b1, 0x1b1 }, { 0xc0010061, 0xc001006b },
-};
+} harmless[] = { { 0x8b, 0x8b }, { 0xe7, 0xe8 }, { 0xc0010061, 0xc001006b } };
 
 static bool real_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
 {
@@ -377,11 +365,10 @@ static bool real_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
     return false;
 }
 
-static bool constant_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
+static bool constant_msr(uint32_t msr, uint64_t *value)
 {
-    enum vendor vendor = v->domain->policy->intel ? INTEL : AMD;
     for (unsigned i = 0; i < ARRAY_SIZE(constant); i++) {
-        if (constant[i].msr == msr && (constant[i].vendor == ANY || constant[i].vendor == vendor)) {
+        if (constant[i].msr == msr) {
             *value = constant[i].value;
             return true;
         }
@@ -409,8 +396,8 @@ static uint64_t *stored_msr(struct vcpu *v, uint32_t msr)
         return &v->mtrr_def;
     if (msr == MSR_TSC_AUX && v->domain->policy->tsc_aux)
         return &v->tsc_aux;
-    if (msr == MSR_MISC_ENABLE && v->domain->policy->intel)
-        return &v->misc_enable;
+    if (msr == MSR_SPEC_CTRL && v->domain->policy->spec_ctrl)
+        return &v->spec_ctrl;
     int fixed = mtrr_fixed(msr);
     return fixed >= 0 ? &v->mtrr_fixed[fixed] : NULL;
 }
@@ -424,8 +411,7 @@ void policy_vcpu_init(struct vcpu *v)
         v->mtrr_fixed[i] = 0x0606060606060606;
     for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_var); i++)
         v->mtrr_var[i] = 0;
-    v->misc_enable = MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_FIXED;
-    v->tsc_aux = 0;
+    v->tsc_aux = v->spec_ctrl = 0;
 }
 
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -447,7 +433,7 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = ARRAY_SIZE(v->mtrr_var) / 2 | BIT(8) /* fixed ones */ | BIT(10) /* write combining */;
         return true;
     }
-    if (real_msr(v, msr, value) || constant_msr(v, msr, value))
+    if (real_msr(v, msr, value) || constant_msr(msr, value))
         return true;
     log_guest(v->domain, "vCPU %u: reads MSR %x, which does not exist for it, at %lx", v->id, msr, v->regs.rip);
     return false;
@@ -488,6 +474,7 @@ static bool hardware_value(uint32_t msr, uint64_t value)
     case MSR_KERNEL_GS_BASE: return canonical(value);
     case MSR_PAT: return types_valid(value, true);
     case MSR_SFMASK: return !(value >> 32);
+    case MSR_PRED_CMD: return value <= 1;
     default: return true;
     }
 }
@@ -501,8 +488,9 @@ static bool put_stored(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t *s
     } else if (msr == MSR_MTRR_DEFAULT) {
         if (value & ~0xcffull || !types_valid(value & 0xff, false))
             return false;
-    } else if (msr == MSR_MISC_ENABLE) {
-        value = (value & MISC_ENABLE_FAST_STRINGS) | MISC_ENABLE_FIXED;
+    } else if (msr == MSR_SPEC_CTRL) {
+        if (value & ~v->domain->policy->spec_ctrl)
+            return false;
     } else if (msr == MSR_TSC_AUX) {
         if (value >> 32)
             return false;
@@ -540,6 +528,8 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     uint64_t *stored = stored_msr(v, msr);
     if (stored)
         return put_stored(v, msr, value, stored);
+    if (msr == MSR_PRED_CMD && !v->domain->policy->ibpb)
+        return false;
     if (!hardware_value(msr, value))
         return false;
     if (hv->msr_put(v, msr, value))
@@ -551,7 +541,7 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     }
     if (msr == POLICY_XEN_LEAVES)
         return put_hypercall_page(v, value);
-    if (constant_msr(v, msr, &ignored))
+    if (constant_msr(msr, &ignored))
         return true;
     log_guest(v->domain, "vCPU %u: writes MSR %x, which does not exist for it, at %lx", v->id, msr, v->regs.rip);
     return false;

@@ -21,8 +21,10 @@
 #define SVM_LEAF 0x8000000a
 #define VM_CR_SVMDIS BIT(4)
 #define TLB_FLUSH_ALL 1
-#define TLB_FLUSH_GUEST 3
 #define MSRPM_RANGE 0x2000u
+#define VECTOR_BP 3
+#define VECTOR_OF 4
+#define VECTOR_PF 14
 
 /* One page: this, then nothing. The VMCB is a page of its own. */
 struct hw_vcpu {
@@ -58,28 +60,20 @@ static int svm_cpu_on(void)
     struct cpuid_result r = cpuid(SVM_LEAF, 0);
     hv_features.asids = r.ebx;
     hv_features.nrips = r.edx & BIT(3);
-    hv_features.flush_by_asid = r.edx & BIT(6);
-    hv_features.decode_assists = r.edx & BIT(7);
     c->asid_generation++;
     c->asid_next = 1;
     return 0;
 }
 
-static void svm_cpu_off(void)
-{
-    __asm__ volatile("stgi");
-    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
-}
-
 static void set_intercepts(struct vmcb *b)
 {
     b->intercept_exception = BIT(1) | BIT(17) | BIT(18); /* #DB and #AC could loop for ever in microcode; #MC is ours */
-    b->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
-                    INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IO |
-                    INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+    b->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_VINTR |
+                    INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
+                    INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
     b->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
                     INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
-                    INTERCEPT_XSETBV;
+                    INTERCEPT_XSETBV | INTERCEPT_RDPRU;
 }
 
 static int svm_vcpu_init(struct vcpu *v)
@@ -132,107 +126,95 @@ static void assign_asid(struct vcpu *v)
     hw->vmcb->clean = 0;
 }
 
-static void svm_flush(struct vcpu *v)
-{
-    vmcb_of(v)->tlb_control = hv_features.flush_by_asid ? TLB_FLUSH_GUEST : TLB_FLUSH_ALL;
-}
+/* The next entry takes another tag. */
+static void svm_flush(struct vcpu *v) { v->hw->asid_generation = 0; }
+
+static const uint8_t kinds[] = {
+    [0 ... VMEXIT_RDPRU] = EXIT_INVALID,
+    [VMEXIT_EXCEPTION... VMEXIT_EXCEPTION_LAST] = EXIT_EXCEPTION,
+    [VMEXIT_INTR... VMEXIT_INIT] = EXIT_NONE,
+    [VMEXIT_VINTR] = EXIT_WINDOW,
+    [VMEXIT_RDPMC] = EXIT_FORBIDDEN,
+    [VMEXIT_CPUID] = EXIT_CPUID,
+    [VMEXIT_IRET] = EXIT_WINDOW,
+    [VMEXIT_INVD] = EXIT_INVD,
+    [VMEXIT_HLT] = EXIT_HLT,
+    [VMEXIT_INVLPGA] = EXIT_UNDEFINED,
+    [VMEXIT_IO] = EXIT_PIO,
+    [VMEXIT_MSR] = EXIT_RDMSR,
+    [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN,
+    [VMEXIT_VMRUN... VMEXIT_SKINIT] = EXIT_UNDEFINED,
+    [VMEXIT_VMMCALL] = EXIT_HYPERCALL,
+    [VMEXIT_WBINVD] = EXIT_INVD,
+    [VMEXIT_MONITOR... VMEXIT_MWAIT_ARMED] = EXIT_UNDEFINED,
+    [VMEXIT_XSETBV] = EXIT_XSETBV,
+    [VMEXIT_RDPRU] = EXIT_UNDEFINED,
+};
 
 static void decode_io(const struct vmcb *b, struct vm_exit *x)
 {
     uint64_t info = b->exit_info1;
-    x->kind = EXIT_PIO;
     x->pio.port = info >> 16;
-    x->pio.in = info & 1;
+    x->pio.in = info & BIT(0);
     x->pio.string = info & BIT(2);
-    x->pio.rep = info & BIT(3);
     x->pio.size = info >> 4 & 7;
-    x->pio.segment = hv_features.decode_assists ? info >> 10 & 7 : 0xff;
-    x->pio.next_rip = b->exit_info2;
     x->length = b->exit_info2 - b->rip;
 }
 
 static void decode_fault(const struct vmcb *b, struct vm_exit *x)
 {
-    x->kind = EXIT_FAULT;
     x->fault.gpa = b->exit_info2;
     x->fault.write = b->exit_info1 & BIT(1);
-    x->fault.user = b->exit_info1 & BIT(2);
     x->fault.fetch = b->exit_info1 & BIT(4);
     x->fault.table_walk = b->exit_info1 & BIT(33);
     x->fault.delivering = b->exit_int_info & EVENT_VALID;
 }
 
-static void decode_exception(struct vmcb *b, struct vm_exit *x)
-{
-    x->kind = EXIT_EXCEPTION;
-    x->exception.vector = b->exit_code - VMEXIT_EXCEPTION;
-    x->exception.has_code = x->exception.vector == 17;
-    x->exception.code = b->exit_info1;
-    x->exception.cr2 = b->cr2;
-}
+/* QEMU 7.2 takes a virtual interrupt of the task priority's own class for one above it. */
+static _Atomic bool equal_is_above;
 
-/* Kinds that need no more than their instruction's length. */
-static enum exit_kind simple_kind(uint64_t code)
+static void decode_window(struct vcpu *v)
 {
-    switch (code) {
-    case VMEXIT_CPUID: return EXIT_CPUID;
-    case VMEXIT_VMMCALL: return EXIT_HYPERCALL;
-    case VMEXIT_HLT: return EXIT_HLT;
-    case VMEXIT_WBINVD:
-    case VMEXIT_INVD: return EXIT_INVD;
-    case VMEXIT_RDPMC: return EXIT_RDPMC;
-    case VMEXIT_MONITOR: return EXIT_MONITOR;
-    case VMEXIT_MWAIT:
-    case VMEXIT_MWAIT_ARMED: return EXIT_MWAIT;
-    case VMEXIT_XSETBV: return EXIT_XSETBV;
-    case VMEXIT_PAUSE: return EXIT_PAUSE;
-    case VMEXIT_TASK: return EXIT_TASK_SWITCH;
-    case VMEXIT_INTR:
-    case VMEXIT_NMI:
-    case VMEXIT_SMI:
-    case VMEXIT_INIT: return EXIT_NONE;
-    default: return NR_EXITS;
+    struct vmcb *b = vmcb_of(v);
+    uint64_t window = b->virtual_interrupt;
+    if (b->exit_code == VMEXIT_IRET) {
+        /* The handler's end: another NMI may come. (It may come one instruction early, which handlers bear.) */
+        b->intercept1 &= ~INTERCEPT_IRET;
+        dirty(v, CLEAN_INTERCEPTS);
+        v->hw->nmi_masked = false;
+    } else if (!(window & VINTR_IGNORE_TPR) && (window >> VINTR_PRIORITY_SHIFT & 15) <= (window & 15)) {
+        store_relaxed(&equal_is_above, true);
     }
 }
 
 static void svm_decode(struct vcpu *v, struct vm_exit *x)
 {
-    struct vmcb *b = vmcb_of(v);
+    const struct vmcb *b = vmcb_of(v);
     uint64_t code = b->exit_code;
-    x->length = hv_features.nrips && b->next_rip > b->rip ? b->next_rip - b->rip : 0;
-    if (code == VMEXIT_MSR) {
-        x->kind = b->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR;
-        return;
+    x->kind = code < ARRAY_SIZE(kinds) ? kinds[code] : code == VMEXIT_NPF ? EXIT_FAULT : EXIT_INVALID;
+    x->length = hv_features.nrips ? b->next_rip - b->rip : 0; /* of those that are instructions */
+    switch (x->kind) {
+    case EXIT_RDMSR: x->kind = b->exit_info1 & 1 ? EXIT_WRMSR : EXIT_RDMSR; break;
+    case EXIT_HYPERCALL: x->length = 3; break;
+    case EXIT_FAULT: decode_fault(b, x); break;
+    case EXIT_PIO: decode_io(b, x); break;
+    case EXIT_WINDOW: decode_window(v); break;
+    case EXIT_EXCEPTION: x->vector = code - VMEXIT_EXCEPTION; break;
+    case EXIT_INVALID: x->code = code; break;
+    default: break;
     }
-    if ((x->kind = simple_kind(code)) != NR_EXITS) {
-        if (x->kind == EXIT_HYPERCALL)
-            x->length = 3;
-        return;
-    }
-    if (code == VMEXIT_NPF) {
-        decode_fault(b, x);
-    } else if (code == VMEXIT_IO) {
-        decode_io(b, x);
-    } else if (code == VMEXIT_VINTR) {
-        x->kind = EXIT_WINDOW;
-    } else if (code == VMEXIT_IRET) {
-        /* The handler's end: another NMI may come. (It may come one instruction early, which handlers bear.) */
-        b->intercept1 &= ~INTERCEPT_IRET;
-        b->clean &= ~CLEAN_INTERCEPTS;
-        v->hw->nmi_masked = false;
-        x->kind = EXIT_WINDOW;
-    } else if (code == VMEXIT_SHUTDOWN) {
-        x->kind = EXIT_SHUTDOWN;
-    } else if (code >= VMEXIT_EXCEPTION && code <= VMEXIT_EXCEPTION_LAST) {
-        decode_exception(b, x);
-    } else if (code == VMEXIT_INVLPGA || (code >= VMEXIT_VMRUN && code <= VMEXIT_SKINIT)) {
-        x->kind = EXIT_UNDEFINED;
-    } else {
-        x->kind = EXIT_INVALID_STATE;
-        x->invalid.code = code;
-        x->invalid.info1 = b->exit_info1;
-        x->invalid.info2 = b->exit_info2;
-    }
+}
+
+/*
+ * 15.20: an exit cut the delivery of this event short; it comes again. What an instruction raised (INT n, INT3, INTO)
+ * is raised by it again.
+ */
+static uint64_t event_again(uint64_t event)
+{
+    unsigned type = event >> 8 & 7, vector = event & 0xff;
+    bool instruction =
+        type == EVENT_SOFTWARE || (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF));
+    return instruction ? 0 : event;
 }
 
 static void svm_enter(struct vcpu *v, struct vm_exit *x)
@@ -248,7 +230,11 @@ static void svm_enter(struct vcpu *v, struct vm_exit *x)
         b->virtual_interrupt = tpr;
         b->clean &= ~CLEAN_TPR;
     }
+    if (unlikely(v->spec_ctrl)) /* the hypervisor's own is 0 */
+        wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);
     svm_run(&v->regs, v->hw->vmcb_at, this_cpu()->host_vmcb);
+    if (unlikely(v->spec_ctrl))
+        wrmsr(MSR_SPEC_CTRL, 0);
     v->regs.r[RAX] = b->rax;
     v->regs.r[RSP] = b->rsp;
     v->regs.rip = b->rip;
@@ -256,59 +242,38 @@ static void svm_enter(struct vcpu *v, struct vm_exit *x)
     v->cr8 = b->virtual_interrupt & 15;
     b->tlb_control = 0;
     b->clean = CLEAN_ALL & ~CLEAN_TPR;
-    /* 15.20: an exit cut the delivery of this event short; it comes again. Software interrupts are executed again. */
-    uint64_t event = b->exit_int_info;
-    b->event_injection = event & EVENT_VALID && (event >> 8 & 7) != EVENT_SOFTWARE ? event : 0;
+    b->event_injection = unlikely(b->exit_int_info & EVENT_VALID) ? event_again(b->exit_int_info) : 0;
     svm_decode(v, x);
 }
+
+/* What struct vcpu_state and the VMCB both have, beside segments. */
+#define BOTH(name)                                                                                                     \
+    {                                                                                                                  \
+        offsetof(struct vcpu_state, name), offsetof(struct vmcb, name)                                                 \
+    }
+static const struct {
+    uint16_t state, vmcb;
+} both[] = { BOTH(cr0), BOTH(cr2),         BOTH(cr3),          BOTH(cr4),         BOTH(efer),   BOTH(dr6),
+             BOTH(dr7), BOTH(star),        BOTH(lstar),        BOTH(cstar),       BOTH(sfmask), BOTH(kernel_gs_base),
+             BOTH(pat), BOTH(sysenter_cs), BOTH(sysenter_esp), BOTH(sysenter_eip) };
 
 static void svm_state_get(const struct vcpu *v, struct vcpu_state *s)
 {
     const struct vmcb *b = vmcb_of(v);
-    const struct segment *from = &b->es;
-    for (unsigned i = 0; i < NR_SEGS; i++)
-        s->seg[i] = from[i];
-    s->cr0 = b->cr0;
-    s->cr2 = b->cr2;
-    s->cr3 = b->cr3;
-    s->cr4 = b->cr4;
-    s->efer = b->efer & ~EFER_SVME;
-    s->dr6 = b->dr6;
-    s->dr7 = b->dr7;
-    s->star = b->star;
-    s->lstar = b->lstar;
-    s->cstar = b->cstar;
-    s->sfmask = b->sfmask;
-    s->kernel_gs_base = b->kernel_gs_base;
-    s->sysenter_cs = b->sysenter_cs;
-    s->sysenter_esp = b->sysenter_esp;
-    s->sysenter_eip = b->sysenter_eip;
-    s->pat = b->pat;
+    memcpy(s->seg, &b->es, sizeof(s->seg));
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        memcpy((char *)s + both[i].state, (const char *)b + both[i].vmcb, 8);
+    s->efer &= ~EFER_SVME;
     s->cpl = b->cpl;
 }
 
 static void svm_state_put(struct vcpu *v, const struct vcpu_state *s)
 {
     struct vmcb *b = vmcb_of(v);
-    struct segment *to = &b->es;
-    for (unsigned i = 0; i < NR_SEGS; i++)
-        to[i] = s->seg[i];
-    b->cr0 = s->cr0;
-    b->cr2 = s->cr2;
-    b->cr3 = s->cr3;
-    b->cr4 = s->cr4;
-    b->efer = s->efer | EFER_SVME;
-    b->dr6 = s->dr6;
-    b->dr7 = s->dr7;
-    b->star = s->star;
-    b->lstar = s->lstar;
-    b->cstar = s->cstar;
-    b->sfmask = s->sfmask;
-    b->kernel_gs_base = s->kernel_gs_base;
-    b->sysenter_cs = s->sysenter_cs;
-    b->sysenter_esp = s->sysenter_esp;
-    b->sysenter_eip = s->sysenter_eip;
-    b->pat = s->pat;
+    memcpy(&b->es, s->seg, sizeof(s->seg));
+    for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
+        memcpy((char *)b + both[i].vmcb, (const char *)s + both[i].state, 8);
+    b->efer |= EFER_SVME;
     b->cpl = s->cpl;
     b->clean = 0;
 }
@@ -357,10 +322,10 @@ static bool svm_msr_get(const struct vcpu *v, uint32_t msr, uint64_t *value)
 static bool svm_msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     uint64_t *field = msr_field(vmcb_of(v), msr);
-    if (msr == MSR_TSC_AUX && hv_features.rdtscp)
-        wrmsr(msr, value); /* as vcpu_load() does; policy.c keeps it */
+    if (msr == MSR_PRED_CMD || (msr == MSR_TSC_AUX && hv_features.rdtscp))
+        wrmsr(msr, value); /* TSC_AUX as vcpu_load() does; policy.c keeps it */
     if (!field)
-        return msr == MSR_TSC_AUX;
+        return msr == MSR_PRED_CMD || msr == MSR_TSC_AUX;
     *field = msr == MSR_EFER ? value | EFER_SVME : value;
     dirty(v, CLEAN_CR | CLEAN_NESTED | CLEAN_SEG);
     return true;
@@ -397,7 +362,7 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
     b->event_injection = vector | type << 8 | EVENT_VALID;
     if (has_code)
         b->event_injection |= EVENT_HAS_CODE | (uint64_t)code << 32;
-    if (kind == INJECT_EXCEPTION && vector == 14) {
+    if (kind == INJECT_EXCEPTION && vector == VECTOR_PF) {
         b->cr2 = cr2;
         dirty(v, CLEAN_CR2);
     }
@@ -409,15 +374,18 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
 }
 
 /* A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). */
-static void svm_want_window(struct vcpu *v, bool on)
+static void svm_want_window(struct vcpu *v, unsigned priority)
 {
     struct vmcb *b = vmcb_of(v);
-    bool is_on = b->intercept1 & INTERCEPT_VINTR;
-    if (on == is_on)
+    uint64_t window = b->virtual_interrupt & ~(VINTR_IRQ | VINTR_IGNORE_TPR | 15ull << VINTR_PRIORITY_SHIFT);
+    if (priority == WINDOW_ANY)
+        window |= VINTR_IRQ | VINTR_IGNORE_TPR;
+    else if (priority)
+        window |= VINTR_IRQ | (uint64_t)(priority - load_relaxed(&equal_is_above)) << VINTR_PRIORITY_SHIFT;
+    if (window == b->virtual_interrupt)
         return;
-    b->intercept1 ^= INTERCEPT_VINTR;
-    b->virtual_interrupt ^= VINTR_IRQ | VINTR_IGNORE_TPR | 15ull << VINTR_PRIORITY_SHIFT;
-    dirty(v, CLEAN_INTERCEPTS | CLEAN_TPR);
+    b->virtual_interrupt = window;
+    dirty(v, CLEAN_TPR);
 }
 
 static void svm_end_shadow(struct vcpu *v) { vmcb_of(v)->shadow &= ~1ull; }
@@ -447,7 +415,6 @@ const struct hv_ops svm_ops = {
     .hypercall = { 0x0f, 0x01, 0xd9 }, /* VMMCALL */
     .codec = &npt_codec,
     .cpu_on = svm_cpu_on,
-    .cpu_off = svm_cpu_off,
     .vcpu_init = svm_vcpu_init,
     .vcpu_free = svm_vcpu_free,
     .enter = svm_enter,

@@ -11,8 +11,8 @@
 #include "../cpu/cpu.h"
 #include "../cpu/x86.h"
 
+#include <hv/domain.h>
 #include <hv/metal.h>
-#include <hv/vcpu.h>
 
 #define XSAVE_SPACE 3584
 
@@ -23,27 +23,8 @@ struct extra_state {
 };
 _Static_assert(sizeof(struct extra_state) <= PAGE_SIZE, "one page");
 
-static uint64_t read_dr(unsigned n)
-{
-    uint64_t value = 0;
-    switch (n) {
-    case 0: __asm__ volatile("mov %%db0, %0" : "=r"(value)); break;
-    case 1: __asm__ volatile("mov %%db1, %0" : "=r"(value)); break;
-    case 2: __asm__ volatile("mov %%db2, %0" : "=r"(value)); break;
-    default: __asm__ volatile("mov %%db3, %0" : "=r"(value)); break;
-    }
-    return value;
-}
-
-static void write_dr(unsigned n, uint64_t value)
-{
-    switch (n) {
-    case 0: __asm__ volatile("mov %0, %%db0" : : "r"(value)); break;
-    case 1: __asm__ volatile("mov %0, %%db1" : : "r"(value)); break;
-    case 2: __asm__ volatile("mov %0, %%db2" : : "r"(value)); break;
-    default: __asm__ volatile("mov %0, %%db3" : : "r"(value)); break;
-    }
-}
+#define READ_DR(n, value) __asm__ volatile("mov %%db" #n ", %0" : "=r"(value))
+#define WRITE_DR(n, value) __asm__ volatile("mov %0, %%db" #n : : "r"(value))
 
 static void xsetbv(uint64_t value)
 {
@@ -59,31 +40,44 @@ static uint64_t xgetbv(void)
 
 uint64_t metal_xcr0(void) { return hv_features.xsave ? xgetbv() : 1; }
 
+/* All components the host has are saved and loaded, whatever the guest's XCR0 says: those it does not enable are there
+ * when it does, and must not be another's. */
 static void save(struct extra_state *s)
 {
     s->xcr0 = metal_xcr0();
-    if (hv_features.xsave)
+    if (hv_features.xsave) {
+        xsetbv(s->xcr0 | hv_features.xcr0);
         __asm__ volatile("xsave64 %0" : "+m"(s->fpu) : "a"(~0u), "d"(~0u) : "memory");
-    else
+    } else {
         __asm__ volatile("fxsave64 %0" : "=m"(s->fpu) : : "memory");
-    for (unsigned i = 0; i < 4; i++)
-        s->dr[i] = read_dr(i);
+    }
+    READ_DR(0, s->dr[0]);
+    READ_DR(1, s->dr[1]);
+    READ_DR(2, s->dr[2]);
+    READ_DR(3, s->dr[3]);
 }
 
-static void load(struct extra_state *s)
+static void load(const struct extra_state *s)
 {
     if (hv_features.xsave) {
-        xsetbv(s->xcr0);
+        xsetbv(s->xcr0 | hv_features.xcr0);
         __asm__ volatile("xrstor64 %0" : : "m"(s->fpu), "a"(~0u), "d"(~0u) : "memory");
+        xsetbv(s->xcr0);
     } else {
         __asm__ volatile("fxrstor64 %0" : : "m"(s->fpu) : "memory");
     }
-    for (unsigned i = 0; i < 4; i++)
-        write_dr(i, s->dr[i]);
+    WRITE_DR(0, s->dr[0]);
+    WRITE_DR(1, s->dr[1]);
+    WRITE_DR(2, s->dr[2]);
+    WRITE_DR(3, s->dr[3]);
 }
 
 void vcpu_load(struct vcpu *v)
 {
+    struct cpu *c = this_cpu();
+    if (hv_features.ibpb && c->last_domain != v->domain->id)
+        wrmsr(MSR_PRED_CMD, 1); /* no domain steers another's speculation */
+    c->last_domain = v->domain->id;
     load(v->extra);
     if (hv_features.rdtscp)
         wrmsr(MSR_TSC_AUX, v->tsc_aux);
@@ -104,10 +98,8 @@ void metal_reset_fpu(struct vcpu *v)
 
 bool metal_set_xcr0(struct vcpu *v, uint64_t value)
 {
-    if (!hv_features.xsave || !(value & 1) || (value & ~hv_features.xcr0) || (value & 6) == 4)
+    if (!(value & 1) || (value & ~hv_features.xcr0) || (value & 6) == 4)
         return false;
-    struct extra_state *s = v->extra;
-    s->xcr0 = value;
     xsetbv(value);
     return true;
 }

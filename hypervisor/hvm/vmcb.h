@@ -71,13 +71,10 @@ enum {
     INTERCEPT_CPUID = BIT(18),
     INTERCEPT_IRET = BIT(20),
     INTERCEPT_INVD = BIT(22),
-    INTERCEPT_PAUSE = BIT(23),
     INTERCEPT_HLT = BIT(24),
     INTERCEPT_INVLPGA = BIT(26),
     INTERCEPT_IO = BIT(27),
     INTERCEPT_MSR = BIT(28),
-    INTERCEPT_TASK = BIT(29),
-    INTERCEPT_FERR = BIT(30),
 };
 #define INTERCEPT_SHUTDOWN (1u << 31)
 enum {
@@ -93,6 +90,7 @@ enum {
     INTERCEPT_MONITOR = BIT(10),
     INTERCEPT_MWAIT = BIT(11),
     INTERCEPT_XSETBV = BIT(13),
+    INTERCEPT_RDPRU = BIT(14),
 };
 
 /* virtual_interrupt */
@@ -107,53 +105,37 @@ enum {
 enum { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE = 4 };
 
 enum vmcb_exit {
-    VMEXIT_CR0_WRITE = 0x10,
-    VMEXIT_CR15_WRITE = 0x1f,
-    VMEXIT_DR0 = 0x20,
-    VMEXIT_DR15_WRITE = 0x3f,
     VMEXIT_EXCEPTION = 0x40,
-    VMEXIT_PAGE_FAULT = 0x4e,
     VMEXIT_EXCEPTION_LAST = 0x5f,
     VMEXIT_INTR = 0x60,
-    VMEXIT_NMI,
-    VMEXIT_SMI,
-    VMEXIT_INIT,
-    VMEXIT_VINTR,
+    VMEXIT_INIT = 0x63,
+    VMEXIT_VINTR = 0x64,
     VMEXIT_RDPMC = 0x6f,
     VMEXIT_CPUID = 0x72,
     VMEXIT_IRET = 0x74,
     VMEXIT_INVD = 0x76,
-    VMEXIT_PAUSE = 0x77,
     VMEXIT_HLT = 0x78,
     VMEXIT_INVLPGA = 0x7a,
     VMEXIT_IO = 0x7b,
     VMEXIT_MSR = 0x7c,
-    VMEXIT_TASK = 0x7d,
-    VMEXIT_FERR = 0x7e,
     VMEXIT_SHUTDOWN = 0x7f,
     VMEXIT_VMRUN = 0x80,
     VMEXIT_VMMCALL = 0x81,
-    VMEXIT_VMLOAD = 0x82,
     VMEXIT_SKINIT = 0x86,
     VMEXIT_WBINVD = 0x89,
     VMEXIT_MONITOR = 0x8a,
-    VMEXIT_MWAIT = 0x8b,
     VMEXIT_MWAIT_ARMED = 0x8c,
     VMEXIT_XSETBV = 0x8d,
+    VMEXIT_RDPRU = 0x8e,
     VMEXIT_NPF = 0x400,
 };
-#define VMEXIT_INVALID ~0ull
 
 /* Clean bits (15.15.3): what has not changed since the last entry. */
 enum {
     CLEAN_INTERCEPTS = BIT(0),
-    CLEAN_PERMISSIONS = BIT(1),
-    CLEAN_ASID = BIT(2),
     CLEAN_TPR = BIT(3),
     CLEAN_NESTED = BIT(4),
     CLEAN_CR = BIT(5),
-    CLEAN_DR = BIT(6),
-    CLEAN_DT = BIT(7),
     CLEAN_SEG = BIT(8),
     CLEAN_CR2 = BIT(9),
     CLEAN_ALL = 0x3ff,

@@ -280,14 +280,28 @@ unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, 
     return done;
 }
 
-const uint8_t *guest_code_page(struct vcpu *v)
+void guest_code_page(struct vcpu *v)
 {
+    struct code_page *c = &v->code;
     struct walk w;
     walk_begin(&w, v, WALK_FETCH);
-    if (w.p.cpl == 3)
-        w.access |= WALK_USER;
-    if (walk(&w, v->regs.rip & PAGE_MASK) != WALK_OK)
-        return NULL;
-    struct p2m_entry e = p2m_lookup(&v->domain->p2m, gpa_gfn(w.gpa));
-    return e.type == P2M_RAM || e.type == P2M_RAM_RO ? mfn_ptr(e.mfn) : NULL;
+    *c = (struct code_page){ .cr3 = w.p.cr3, .page = v->regs.rip & PAGE_MASK };
+    uint64_t at = w.p.cr3 & PTE_ADDRESS, covered = BIT(48);
+    while (w.p.code64 && covered > PAGE_SIZE) {
+        const char *table = table_at(&w, at);
+        if (!table)
+            return;
+        covered >>= 9;
+        c->entry[c->levels] = (const _Atomic uint64_t *)table + c->page / covered % 512;
+        uint64_t entry = c->value[c->levels] = load_relaxed(c->entry[c->levels]);
+        c->levels++;
+        if (!(entry & PTE_P))
+            return;
+        at = entry & PTE_ADDRESS;
+        if (covered > PAGE_SIZE && entry & PTE_PS) {
+            at = (at & -covered) | (c->page & (covered - 1));
+            break;
+        }
+    }
+    c->bytes = w.p.code64 ? (const uint8_t *)table_at(&w, at) : NULL;
 }

@@ -42,9 +42,9 @@ enum walk_access { WALK_READ = 0, WALK_WRITE = 1, WALK_FETCH = 2, WALK_USER = 4 
 /* Translates like the processor does (4-level long mode, PAE, 32-bit, none; no A/D updates); on a fault `error` is the
  * page-fault code. */
 enum walk_fault guest_walk(struct vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa, uint32_t *error);
-/* The RAM page RIP is in (64-bit code), in the direct map; NULL: none. Not referenced: good until the next flush of the
- * p2m (WORK_FLUSH). */
-const uint8_t *guest_code_page(struct vcpu *v);
+/* Fills v->code for the page RIP is in: 64-bit code in RAM, else it stays empty. The page is not referenced: who reads
+ * it looks for WORK_FLUSH afterwards. */
+void guest_code_page(struct vcpu *v);
 /* Instruction bytes at RIP: how many could be read (0 to 15); a fault when the first one cannot. */
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error);
 

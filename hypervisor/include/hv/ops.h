@@ -3,7 +3,7 @@
  * The vendor interface: what SVM and VMX do differently. One const table, chosen once at boot (`hv`). Rule: an op moves
  * state or decodes, it never decides; policy is in exit/ and vdev/, so the two vendors cannot drift.
  *
- * All but cpu_on and cpu_off act on a vCPU that runs on this CPU or stands still (see vcpu.h).
+ * All but cpu_on act on a vCPU that runs on this CPU or stands still (see vcpu.h).
  */
 #ifndef HV_OPS_H
 #define HV_OPS_H
@@ -12,6 +12,7 @@
 #include <hv/vcpu.h>
 
 enum inject { INJECT_INTERRUPT, INJECT_NMI, INJECT_EXCEPTION };
+enum { WINDOW_OFF = 0, WINDOW_ANY = 16 }; /* instead of a priority */
 
 struct hv_ops {
     const char *name;
@@ -19,7 +20,6 @@ struct hv_ops {
     const struct p2m_codec *codec;
     /* This CPU: switches the extension on. 0, or -ENODEV (not there), -EPERM (locked by firmware), with a log line. */
     int (*cpu_on)(void);
-    void (*cpu_off)(void);
     int (*vcpu_init)(struct vcpu *v); /* allocates hw; state as after INIT */
     void (*vcpu_free)(struct vcpu *v);
     /* Runs the guest until it exits; interrupts of the host that came meanwhile have been taken. */
@@ -27,7 +27,8 @@ struct hv_ops {
     void (*state_get)(const struct vcpu *v, struct vcpu_state *s);
     void (*state_put)(struct vcpu *v, const struct vcpu_state *s);
     void (*paging)(const struct vcpu *v, struct vcpu_paging *p);
-    /* MSRs that are part of the hardware state (EFER, STAR.., FS/GS base, SYSENTER, PAT); false: not one of them. */
+    /* MSRs that are part of the hardware state (EFER, STAR.., FS/GS base, SYSENTER, PAT; when written, also TSC_AUX and
+     * PRED_CMD); false: not one of them. */
     bool (*msr_get)(const struct vcpu *v, uint32_t msr, uint64_t *value);
     bool (*msr_put)(struct vcpu *v, uint32_t msr, uint64_t value);
     void (*msr_open)(struct domain *d, uint32_t msr, bool read, bool write); /* no exits for it */
@@ -35,9 +36,11 @@ struct hv_ops {
     bool (*ready)(const struct vcpu *v, enum inject kind);
     /* The next entry delivers it. `cr2` counts for page faults. One a time: ready() or exceptions of this exit. */
     void (*inject)(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t code, uint64_t cr2);
-    void (*want_window)(struct vcpu *v, bool on); /* EXIT_WINDOW as soon as ready() */
-    void (*end_shadow)(struct vcpu *v);           /* an instruction was completed in software */
-    void (*flush)(struct vcpu *v);                /* the next entry has no cached translations */
+    /* EXIT_WINDOW as soon as an interrupt would be taken: any, or one of that priority (vector >> 4), which waits until
+     * the guest's CR8 is lower. */
+    void (*want_window)(struct vcpu *v, unsigned priority);
+    void (*end_shadow)(struct vcpu *v); /* an instruction was completed in software */
+    void (*flush)(struct vcpu *v);      /* the next entry has no cached translations */
     void (*set_tsc_offset)(struct vcpu *v, int64_t offset);
     void (*dump)(const struct vcpu *v); /* the vendor's structure, for a crash */
 };

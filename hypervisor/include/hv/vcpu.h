@@ -93,6 +93,16 @@ struct guest_area {
     uint16_t offset;
 };
 
+/* The page an exit's instruction was in: its bytes, and the entries of the guest's tables that say so (exit/insn.c).
+ * Filled by guest_code_page(), forgotten by WORK_FLUSH. */
+struct code_page {
+    const uint8_t *bytes; /* NULL: none */
+    uint64_t cr3, page;   /* its linear address */
+    unsigned levels;
+    const _Atomic uint64_t *entry[4];
+    uint64_t value[4];
+};
+
 struct vcpu {
     struct regs regs;
     struct hw_vcpu *hw;
@@ -125,12 +135,10 @@ struct vcpu {
     _Atomic uint64_t affinity_hard[4], affinity_soft[4]; /* 256 CPUs */
     uint32_t pause_count;                                /* domain lock */
 
-    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux, misc_enable;
+    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux;
+    uint64_t spec_ctrl; /* what it has in SPEC_CTRL while it is inside */
     int64_t tsc_offset;
-    struct {
-        uint64_t cr3, page;
-        const uint8_t *bytes; /* NULL: none */
-    } code;                   /* where the last exit's instruction was: insn_length(); forgotten by WORK_FLUSH */
+    struct code_page code;
     bool initialised;
     bool nmi_waits; /* until hv_ops.ready() */
     uint8_t sipi_vector;

@@ -18,7 +18,7 @@ static struct vcpu_state state;
 static uint8_t code[15];
 static unsigned accesses;
 
-const uint8_t *guest_code_page(struct vcpu *v) { return NULL; }
+void guest_code_page(struct vcpu *v) {}
 
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
 {
@@ -34,14 +34,14 @@ enum walk_fault guest_walk(struct vcpu *v, uint64_t linear, unsigned access, gpa
 }
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants) { return INVALID_MFN; }
 void frame_put(mfn_t m) {}
-static int mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
+int exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     CHECK(size && size <= 8 && !(size & (size - 1)) && (gpa & 4095) + size <= 4096);
     accesses++;
     *value = gpa * 0x9e3779b97f4a7c15;
     return gpa & 0x800 && gpa & 0x400 ? -EAGAIN : 0;
 }
-static int port(struct vcpu *v, uint16_t p, unsigned size, bool in, uint32_t *value)
+int exit_port(struct vcpu *v, uint16_t p, unsigned size, bool in, uint32_t *value)
 {
     CHECK(size == 1 || size == 2 || size == 4);
     *value = p;
@@ -56,7 +56,6 @@ static const struct hv_ops ops = {
     .paging = get_paging, .state_get = get_state, .state_put = put_state, .inject = inject, .end_shadow = end_shadow
 };
 const struct hv_ops *hv = &ops;
-static const struct insn_io io = { .mmio = mmio, .port = port };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -75,10 +74,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(rc == 0 ? i.length && i.length <= n : rc == -EFAULT || rc == -EOPNOTSUPP);
     }
     accesses = 0;
-    insn_emulate(&vcpu, &io);
+    struct vm_exit fault = { .kind = EXIT_FAULT, .fault = { .gpa = data[16] * 257, .write = data[15] & 4 } };
+    insn_emulate(&vcpu, &fault, data[15] & 8);
     CHECK(accesses <= INSN_STRING_MAX * 16 + 16);
-    struct vm_exit x = { .kind = data[16] % NR_EXITS, .pio = { .size = data[15] & 4 ? 4 : 1, .in = data[15] & 8 } };
-    insn_length(&vcpu, &x);
-    insn_string_io(&vcpu, &x, &io);
+    struct vm_exit x = { .kind = data[16] % NR_EXITS }, pio = { .kind = EXIT_PIO };
+    CHECK(insn_length(&vcpu, &x) <= 15);
+    pio.pio = (typeof(pio.pio)){ .size = data[15] & 4 ? 4 : 1, .in = data[15] & 8, .string = true };
+    insn_emulate(&vcpu, &pio, false);
     return 0;
 }

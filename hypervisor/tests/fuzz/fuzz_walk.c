@@ -60,5 +60,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     vcpu.regs.rip = in.linear;
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) <= 15);
+    guest_code_page(&vcpu);
+    if (vcpu.code.bytes) { /* the same place, but for rights */
+        CHECK(guest_walk(&vcpu, in.linear, WALK_FETCH, &gpa, &error) != WALK_OK ||
+              vcpu.code.bytes + (in.linear & ~PAGE_MASK) == ram + gpa);
+        CHECK(vcpu.code.levels && vcpu.code.levels <= 4);
+    }
     return guest_read_phys(&domain, buffer, in.cr3, sizeof buffer) * 0;
 }

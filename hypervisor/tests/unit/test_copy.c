@@ -111,6 +111,14 @@ static void test_long(void)
     paging.cr4 = BIT(5);
     vcpu.regs.rip = k + 0x100;
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) == 15 && f == WALK_OK);
+    guest_code_page(&vcpu);
+    CHECK(vcpu.code.bytes == paddr_ptr(MIB(2)) && vcpu.code.levels == 3 && vcpu.code.page == k);
+    vcpu.regs.rip = s + 5;
+    guest_code_page(&vcpu);
+    CHECK(vcpu.code.bytes == paddr_ptr(0x9000) && vcpu.code.levels == 4 && vcpu.code.value[3] == (0x9000 | P | U));
+    vcpu.regs.rip = s + 0x2000; /* no memory */
+    guest_code_page(&vcpu);
+    CHECK(!vcpu.code.bytes);
     vcpu.regs.rip = s + 0x4ffb; /* the next page is not there */
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) == 5 && f == WALK_OK);
     vcpu.regs.rip = s + 0x3ffb;
