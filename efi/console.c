@@ -55,17 +55,11 @@ void console_open(void)
     has_uart = !firmware_serial_console() && uart_open();
 }
 
-static void put(char c)
-{
-    if (fw->out)
-        fw->out->print(fw->out, (const efi_char[]){(efi_char)c, 0});
-    if (has_uart)
-        uart_put(c);
-}
-
 void print(const char *format, ...)
 {
     static char text[2304];
+    static efi_char wide[2 * sizeof(text)];
+    size_t used = 0;
     va_list list;
 
     va_start(list, format);
@@ -73,9 +67,14 @@ void print(const char *format, ...)
     va_end(list);
     for (const char *c = text; *c; c++) {
         if (*c == '\n')
-            put('\r');
-        put(*c);
+            wide[used++] = '\r';
+        wide[used++] = (efi_char)*c;
     }
+    wide[used] = 0;
+    if (fw->out)
+        fw->out->print(fw->out, wide);
+    for (size_t i = 0; has_uart && i < used; i++)
+        uart_put((char)wide[i]);
 }
 
 bool console_key(struct efi_key *key)

@@ -151,8 +151,8 @@ static void set_options(void)
     static char options[CONFIG_OPTIONS + 128];
     const char *memory = entry.dom0_mem, *console = entry.console;
 
-    text_format(options, sizeof(options), "%s%s%s%s %s", *memory ? "dom0_mem=" : "", memory,
-                *console ? " console=" : "", console, entry.hypervisor);
+    text_format(options, sizeof(options), "%s%s%s%s%s%s%s", *memory ? "dom0_mem=" : "", memory, *memory ? " " : "",
+                *console ? "console=" : "", console, *console ? " " : "", entry.hypervisor);
     info.loader_name = (uint64_t)LOADER_NAME;
     info.kernel_command_line = (uint64_t)entry.options;
     info.hypervisor_command_line = (uint64_t)options;

@@ -15,6 +15,7 @@ from bench.testing import bench  # noqa: E402,F401 (a fixture; the path comes fi
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "machine: boots a virtual PC (minutes); the others are pure")
+    config.addinivalue_line("markers", "slow: takes longer than a check may; ./check slow")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ from bench.images import esp
 
 OVMF = Path("/usr/share/OVMF")
 CPU = "EPYC-Rome,+svm,+npt"
+GRUB = "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi"
 ANSWERED = 33  # isa-debug-exit: what the stub says when it liked all it was given
+KEYS = ("Press a key to return to the firmware", "any other key to continue")  # the loader; the firmware's shell
 
 
 class Run:
@@ -37,11 +39,9 @@ def make_esp(target, files):
     return esp.make(target, files)
 
 
-def boot(folder, image, cpu=CPU, mem="512M", secure=False, stop_at=None, key=None, timeout=90, options=(),
-         variables=None):
-    """Boots the ESP `image` until QEMU ends or the text `stop_at` appears; types a key each time
-    that `key` (a text) appears.
-    `secure`: with Secure Boot and Debian's snakeoil keys."""
+def boot(folder, *images, cpu=CPU, mem="512M", secure=False, stop_at=None, keys=KEYS, timeout=90, variables=None):
+    """Boots the first of the disks `images` that the firmware can, until QEMU ends or the text `stop_at` appears;
+    types a key each time that one of the texts `keys` appears. `secure`: with Secure Boot and Debian's snakeoil keys."""
     folder = Path(folder)
     log = folder / "serial.log"
     log.write_bytes(b"")
@@ -54,13 +54,14 @@ def boot(folder, image, cpu=CPU, mem="512M", secure=False, stop_at=None, key=Non
                "-global", f"driver=cfi.pflash01,property=secure,value={'on' if secure else 'off'}",
                "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}",
                "-drive", f"if=pflash,unit=1,format=raw,file={variables}",
-               "-drive", f"file={image},format=raw,if=ide,snapshot=on",
                "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-display", "none", "-vga", "std",
-               "-chardev", f"stdio,id=c,signal=off,logfile={log}", "-serial", "chardev:c", *options]
+               "-chardev", f"stdio,id=c,signal=off,logfile={log}", "-serial", "chardev:c"]
+    for image in images:
+        command += ["-drive", f"file={image},format=raw,if=ide,snapshot=on"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                env=dict(os.environ, LC_ALL="C"))
     try:
-        return _watch(process, log, stop_at, key, timeout)
+        return _watch(process, log, stop_at, keys, timeout)
     finally:
         process.kill()
         process.wait()
@@ -68,17 +69,17 @@ def boot(folder, image, cpu=CPU, mem="512M", secure=False, stop_at=None, key=Non
         process.stderr.close()
 
 
-def _watch(process, log, stop_at, key, timeout):
+def _watch(process, log, stop_at, keys, timeout):
     end, typed = time.monotonic() + timeout, 0
     while True:
         status = process.poll()
         run = Run(log.read_text(errors="replace"), status)
-        if key and run.words.count(key) > typed and status is None:
+        if sum(map(run.words.count, keys)) > typed and status is None:
             process.stdin.write(b"x")
             process.stdin.flush()
             typed += 1
         if status is not None or (stop_at and stop_at in run.words):
             return run
         if time.monotonic() > end:
-            raise AssertionError(f"The machine did nothing more in {timeout} seconds.\n{run}")
+            raise AssertionError(f"The machine was not done in {timeout} seconds.\n{run}")
         time.sleep(0.2)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import machine as bare
 import pytest
+from bench import hypervisors
 from bench.config import Config
 
-pytestmark = pytest.mark.machine
+pytestmark = [pytest.mark.machine, pytest.mark.slow]
 HERE = Path(__file__).resolve().parent
 ESP = "/run/esp"
 
@@ -76,3 +77,20 @@ def test_boot_entry(bench, loader, image, disk, tmp_path):
     machine.close()
     run = bare.boot(tmp_path, tmp_path / "after.img", mem="1G", variables=tmp_path / "variables.fd")
     assert "Bulkhead" in run.words and run.status == bare.ANSWERED, run
+
+
+def test_grub_starts_debian_on_the_hypervisor(bench, monkeypatch):
+    """OVMF, GRUB, its chainloader, our loader with the files beside it, the hypervisor, Debian."""
+    plain = hypervisors._bulkhead
+
+    def through_grub(config, image):
+        files = {path.replace("EFI/BOOT/", "EFI/bulkhead/"): content for path, content in plain(config, image).items()}
+        files["EFI/bulkhead/bulkhead.efi"] = files.pop("EFI/bulkhead/BOOTX64.EFI")
+        menu = "chainloader /EFI/bulkhead/bulkhead.efi entry=control\nboot\n"
+        return {hypervisors.LOADER_PLACE: Path(bare.GRUB), "EFI/debian/grub.cfg": menu.encode(), **files}
+
+    monkeypatch.setattr(hypervisors, "_bulkhead", through_grub)
+    machine = bench.boot(Config(hypervisor="bulkhead", stage=False), "grub")
+    assert "PVH" in machine.run("dmesg | grep -i 'Booting kernel on Xen'").out
+    assert machine.run("systemctl is-active getty.target").out.strip() == "active"
+    assert "Bulkhead hypervisor" in machine.run("xl dmesg").out

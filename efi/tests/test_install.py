@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,15 @@ def bzimage(payload):
     return bytes(header) + bytes(16) + payload + b"trailer"
 
 
-def make_system(folder, loader=None, image=None):
-    """A system's root with a kernel, an initrd, a loader and an ESP."""
+def make_system(folder, loader=None, linux=None, initrd=None):
+    """A system's root with a kernel, an initrd, a loader and an ESP; files, or pretended ones."""
     root = folder / "root"
     for name in ("boot", "etc/kernel/postinst.d", "etc/kernel/postrm.d", "etc/initramfs/post-update.d", "esp",
                  "usr/lib/bulkhead", "bin"):
         (root / name).mkdir(parents=True)
-    kernel = (image / "vmlinuz").read_bytes() if image else bzimage(gzip.compress(ELF))
+    kernel = linux.read_bytes() if linux else bzimage(gzip.compress(ELF))
     (root / "boot" / f"vmlinuz-{VERSION}").write_bytes(kernel)
-    (root / "boot" / f"initrd.img-{VERSION}").write_bytes((image / "initrd.img").read_bytes() if image else b"initrd")
+    (root / "boot" / f"initrd.img-{VERSION}").write_bytes(initrd.read_bytes() if initrd else b"initrd..")
     (root / "etc/kernel/cmdline").write_text("BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro\n")
     (root / "usr/lib/bulkhead/bulkhead.efi").write_bytes(Path(loader).read_bytes() if loader else b"MZ")
     (root / "bin/efibootmgr").write_text(EFIBOOTMGR)
@@ -185,7 +186,8 @@ def test_without_room_nothing_is_touched(program, system, monkeypatch, capsys):
     before = tree(system)
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", lambda p: os.statvfs_result((*real(p)[:3], 1, 1, *real(p)[5:])))
-    monkeypatch.setattr("sys.argv", ["x", "--root", str(system), "--esp", str(system / "esp"), "install"])
+    monkeypatch.setattr("sys.argv", ["x", "--root", str(system), "--esp", str(system / "esp"), "--no-boot-entry",
+                                     "install"])
     assert program.main() == 1
     assert "not enough room" in capsys.readouterr().err and tree(system) == before
 
@@ -212,6 +214,7 @@ def test_boot_entry(program, system, monkeypatch, capsys):
     """On a pretended partition: added once, removed; and when it cannot be added, all is undone."""
     disk = system / "sys/sda/sda1"
     disk.mkdir(parents=True)
+    (system / "sys/firmware/efi").mkdir(parents=True)
     (disk / "partition").write_text("1\n")
     real = os.path.realpath
     monkeypatch.setattr(os.path, "realpath",
@@ -224,6 +227,8 @@ def test_boot_entry(program, system, monkeypatch, capsys):
         return program.main()
 
     before = tree(system)
+    assert main("install") == 1 and "No partition with a FAT file system" in capsys.readouterr().err
+    monkeypatch.setattr(program, "file_system", lambda device: "vfat")
     monkeypatch.setenv("FAIL", "1")
     assert main("install") == 1 and "No space left" in capsys.readouterr().err
     assert tree(system) == before
@@ -233,6 +238,53 @@ def test_boot_entry(program, system, monkeypatch, capsys):
     assert entries.count("Bulkhead\t") == 1
     assert r"-d /dev/sda -p 1" in entries and r"\EFI\bulkhead\bulkhead.efi" in entries
     assert main("remove") == 0 and "Bulkhead" not in (system / "entries").read_text()
+
+
+@pytest.mark.parametrize("efi", [False, True])
+def test_no_way_to_the_firmware(system, efi):
+    """Not started by EFI, or no efibootmgr: found before anything is written."""
+    if efi:
+        (system / "sys/firmware/efi").mkdir(parents=True)
+    before = tree(system)
+    done = subprocess.run([sys.executable, PROGRAM, "--root", system, "--esp", system / "esp", "install"], text=True,
+                          env={"PATH": "/nowhere"} if efi else None, capture_output=True)
+    assert done.returncode == 1 and tree(system) == before
+    assert ("efibootmgr" if efi else "was not started by EFI") in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_power_cut_leaves_a_start(program, system, monkeypatch, number):
+    """Killed before each of its renames while a new kernel comes: what the configuration names is there, whole; the next
+    update ends it and clears up."""
+    install(system, "install", "--no-boot-entry")
+    new = "6.1.0-29-amd64"
+    (system / "boot" / f"vmlinuz-{new}").write_bytes(bzimage(gzip.compress(ELF + b"new")))
+    (system / "boot" / f"initrd.img-{new}").write_bytes(b"new")
+    (system / "usr/lib/bulkhead/bulkhead.efi").write_bytes(b"MZ new")
+    real, left = os.replace, [number]
+
+    def replace(old, path):
+        if not left[0]:
+            os._exit(9)
+        left[0] -= 1
+        real(old, path)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr("sys.argv", ["x", "--root", str(system), "update"])
+    child = os.fork()
+    if not child:
+        os._exit(program.main())
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    folder = system / "esp/EFI/bulkhead"
+    version = (folder / "bulkhead.conf").read_text().split("default = ")[1].split("\n")[0]
+    assert status == 9 or version == new
+    assert (folder / f"vmlinux-{version}").read_bytes() == ELF + (b"new" if version == new else b"")
+    assert (folder / f"initrd-{version}").read_bytes() == (b"new" if version == new else b"initrd..")
+    assert (folder / "bulkhead.efi").read_bytes() in (b"MZ", b"MZ new")
+    monkeypatch.setattr(os, "replace", real)
+    install(system, "update", esp=False)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "bulkhead.conf", "bulkhead.efi", f"initrd-{new}", f"vmlinux-{new}"]
 
 
 def test_hooks(system):
