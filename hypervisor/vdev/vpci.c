@@ -4,8 +4,9 @@
  * what the guest writes into an MSI capability or an MSI-X table is kept here, and the device gets what irq_bind_msi()
  * says. To that end the pages with MSI-X tables are not in the p2m and accesses to them come here.
  *
- * BARs are the guest's to move (MMIO is mapped 1:1); table_place() follows each move. Devices offer one MSI message
- * only: several would need consecutive vectors and remapping entries, and drivers want MSI-X for that.
+ * BARs are the guest's to move (MMIO is mapped 1:1); table_follow() notices each move. Devices offer one MSI message
+ * only: several would need consecutive vectors and remapping entries, and drivers want MSI-X for that. They offer no
+ * virtual functions: the capability (SR-IOV) reads as one that is unused.
  *
  * Lock: vpci.lock (LOCK_PCI), everything below but ecam[]. A write that may move a table takes the domain's lock first,
  * for its iomem. Devices may be hostile: nothing read from one is trusted to make sense.
@@ -18,15 +19,11 @@
 #include <hv/p2m.h>
 #include <hv/vdev.h>
 
-#define MAX_DEVICES 4096
+#define MAX_PAGES 64
 #define MAX_ECAM 8
-#define MAX_HIDDEN 64
-#define MAX_CAPABILITIES 48 /* what fits into 192 bytes */
-#define MAX_EXTENDED 960
-#define MAX_MOVES 16 /* mappings are for ever; a table that is somewhere else all the time is given up */
-#define NR_BUCKETS 256
-#define NR_REGIONS 64
-#define REGION_SHIFT 16 /* a table is at most 32 KiB: it lies in one region or two */
+#define MAX_HIDDEN 16        /* units of the IOMMU */
+#define MAX_CAPABILITIES 480 /* what fits into extended space; the other has room for 48 */
+#define MAX_MOVES 16         /* mappings are for ever; a table that is somewhere else all the time is given up */
 
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_MEMORY 2
@@ -44,12 +41,6 @@
 #define ENTRY_MASKED 1u
 #define ENTRY_BOUND BIT(31) /* ours: irq_bind_msi() was called; reserved in the device */
 #define SRIOV_CONTROL 0x08
-#define SRIOV_ENABLE 1
-#define SRIOV_MEMORY 8
-#define SRIOV_NUM_VFS 0x10
-#define SRIOV_OFFSET 0x14
-#define SRIOV_STRIDE 0x16
-#define SRIOV_BAR 0x24
 #define SRIOV_SIZE 0x40
 
 /* As the guest sees it, in the layout of the table (PCI 3.0 6.8.2). */
@@ -57,35 +48,26 @@ struct msix_entry {
     uint32_t word[4]; /* address, address high, data, control */
 };
 
+/* A place in the table belongs to one function for ever, with its mappings; `present` tells whether it is there now. */
 struct device {
-    struct device *next, *next_in_region; /* of its bucket, or the free ones; of tables that are near */
     uint32_t sbdf;
     uint8_t msi, msix, bir, nr_bars; /* capabilities' offsets, 0: none */
     uint16_t sriov, nr_entries, moves;
-    bool msi_on, msi_64, msix_on;
-    uint8_t vf_order[6]; /* PF: log2 of the size of one VF's part of each VF BAR; 0: none */
+    bool present, msi_on, msi_64, msix_on;
     struct msi_message msi_guest;
     uint32_t table_offset;
     struct msix_entry *entry;
     paddr_t table; /* 0: not decoded, or where it must not be */
     paddr_t window_base;
     volatile uint8_t *window; /* of the pages around the table */
-    struct device *pf;        /* of a VF */
-    unsigned vf;
 };
-
-struct slab {
-    struct slab *next;
-    struct device device[];
-};
-#define SLAB_DEVICES ((PAGE_SIZE - sizeof(struct slab)) / sizeof(struct device))
+#define PAGE_DEVICES (PAGE_SIZE / sizeof(struct device))
 
 struct vpci {
     spinlock_t lock;
-    unsigned count;
-    struct slab *slabs;
-    struct device *free, *bucket[NR_BUCKETS], *region[NR_REGIONS];
-    _Atomic unsigned nr_ecam; /* release: after ecam[] was written */
+    unsigned count;                 /* of places */
+    struct device *page[MAX_PAGES]; /* PAGE_DEVICES places each */
+    _Atomic unsigned nr_ecam;       /* release: after ecam[] was written */
     struct {
         uint64_t first, last, base;
         uint16_t segment;
@@ -101,11 +83,8 @@ static uint32_t read32(uint32_t sbdf, unsigned reg) { return metal_pci_read(sbdf
 
 void vpci_hide(uint32_t sbdf)
 {
-    if (nr_hidden == MAX_HIDDEN)
-        log_line("PCI: too many devices to hide; %04x:%02x:%02x.%u stays visible", sbdf >> 16, sbdf >> 8 & 0xff,
-                 sbdf >> 3 & 31, sbdf & 7);
-    else
-        hidden[nr_hidden++] = sbdf;
+    BUG_ON(nr_hidden == MAX_HIDDEN);
+    hidden[nr_hidden++] = sbdf;
 }
 
 static bool is_hidden(uint32_t sbdf)
@@ -117,37 +96,44 @@ static bool is_hidden(uint32_t sbdf)
     return false;
 }
 
-static struct device **bucket_of(struct vpci *p, uint32_t sbdf) { return &p->bucket[(sbdf ^ sbdf >> 8) % NR_BUCKETS]; }
+static struct device *place(const struct vpci *p, unsigned n) { return &p->page[n / PAGE_DEVICES][n % PAGE_DEVICES]; }
 
-static struct device *device_find(struct vpci *p, uint32_t sbdf)
+/* A function's place, whether it is there now or was; NULL: none. */
+static struct device *place_find(const struct vpci *p, uint32_t sbdf)
 {
-    struct device *dev = *bucket_of(p, sbdf);
-    while (dev && dev->sbdf != sbdf)
-        dev = dev->next;
-    return dev;
+    for (unsigned n = 0; n < p->count; n++)
+        if (place(p, n)->sbdf == sbdf)
+            return place(p, n);
+    return NULL;
+}
+
+static struct device *device_find(const struct vpci *p, uint32_t sbdf)
+{
+    struct device *dev = place_find(p, sbdf);
+    return dev && dev->present ? dev : NULL;
 }
 
 /* --- where MSI-X tables are --- */
 
 static uint64_t table_end(const struct device *dev) { return dev->table + dev->nr_entries * sizeof(struct msix_entry); }
 
-static bool on_page(const struct device *dev, uint64_t page)
+/* Whether some of the table is in these pages. */
+static bool table_in(const struct device *dev, uint64_t first_page, uint64_t last_page)
 {
-    return page >= dev->table >> PAGE_SHIFT && page <= (table_end(dev) - 1) >> PAGE_SHIFT;
+    return dev->table && last_page >= dev->table >> PAGE_SHIFT && first_page <= (table_end(dev) - 1) >> PAGE_SHIFT;
 }
 
 /* The device whose table is there, or else one with a table on the same page. */
-static struct device *table_find(struct vpci *p, gpa_t gpa)
+static struct device *table_find(const struct vpci *p, gpa_t gpa)
 {
     struct device *near = NULL;
-    for (unsigned back = 0; back < 2; back++) {
-        struct device *dev = p->region[((gpa >> REGION_SHIFT) - back) % NR_REGIONS];
-        for (; dev; dev = dev->next_in_region) {
-            if (gpa >= dev->table && gpa < table_end(dev))
-                return dev;
-            if (on_page(dev, gpa >> PAGE_SHIFT))
-                near = dev;
-        }
+    for (unsigned n = 0; n < p->count; n++) {
+        struct device *dev = place(p, n);
+        if (!table_in(dev, gpa >> PAGE_SHIFT, gpa >> PAGE_SHIFT))
+            continue;
+        near = dev;
+        if (gpa >= dev->table && gpa < table_end(dev))
+            break;
     }
     return near;
 }
@@ -164,21 +150,9 @@ static uint64_t bar_address(uint32_t sbdf, unsigned reg, bool last)
 /* Where the device decodes its table now; 0: nowhere. */
 static paddr_t table_place(const struct device *dev)
 {
-    unsigned bir = dev->bir;
-    uint64_t base;
-    if (bir >= dev->nr_bars)
+    if (!dev->entry || dev->bir >= dev->nr_bars || !(read16(dev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY))
         return 0;
-    if (dev->pf) {
-        unsigned sriov = dev->pf->sriov, order = dev->pf->vf_order[bir];
-        if (!order || !(read16(dev->pf->sbdf, sriov + SRIOV_CONTROL) & SRIOV_MEMORY))
-            return 0;
-        base = bar_address(dev->pf->sbdf, sriov + SRIOV_BAR + 4 * bir, bir == 5);
-        base += base ? (uint64_t)dev->vf << order : 0;
-    } else {
-        if (!(read16(dev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY))
-            return 0;
-        base = bar_address(dev->sbdf, PCI_BAR + 4 * bir, bir + 1 == dev->nr_bars);
-    }
+    uint64_t base = bar_address(dev->sbdf, PCI_BAR + 4 * dev->bir, dev->bir + 1 == dev->nr_bars);
     return base && base < BIT(51) ? base + dev->table_offset : 0;
 }
 
@@ -191,19 +165,6 @@ static bool table_allowed(struct domain *d, paddr_t from, paddr_t to)
             return false;
     }
     return rangeset_contains(&d->iomem, from >> PAGE_SHIFT, (to - 1) >> PAGE_SHIFT);
-}
-
-static struct device **region_of(struct vpci *p, paddr_t at) { return &p->region[(at >> REGION_SHIFT) % NR_REGIONS]; }
-
-static void table_forget(struct vpci *p, struct device *dev)
-{
-    if (!dev->table)
-        return;
-    struct device **at = region_of(p, dev->table);
-    while (*at != dev)
-        at = &(*at)->next_in_region;
-    *at = dev->next_in_region;
-    dev->table = 0;
 }
 
 /* The device's registers at its table; NULL: they cannot be reached. */
@@ -292,17 +253,14 @@ static void msix_control(struct domain *d, struct device *dev, uint16_t control)
 /* Brings what is trapped in step with what the device decodes; the domain's lock is held. */
 static void table_follow(struct domain *d, struct device *dev)
 {
-    struct vpci *p = d->pci;
-    paddr_t at = dev->entry ? table_place(dev) : 0;
+    paddr_t at = table_place(dev);
     if (at == dev->table)
         return;
-    table_forget(p, dev);
+    dev->table = 0;
     if (!at || !table_allowed(d, at, at + dev->nr_entries * sizeof(struct msix_entry)))
         return;
     dev->table = at;
-    dev->next_in_region = *region_of(p, at);
-    *region_of(p, at) = dev;
-    for (uint64_t page = at >> PAGE_SHIFT; on_page(dev, page); page++) {
+    for (uint64_t page = at >> PAGE_SHIFT; table_in(dev, page, page); page++) {
         if (p2m_lookup(&d->p2m, gfn(page)).type == P2M_MMIO && p2m_unmap(&d->p2m, gfn(page), 0))
             log_guest(d, "PCI device %x: its MSI-X table stays mapped", dev->sbdf);
     }
@@ -463,96 +421,41 @@ static bool capabilities_scan(struct device *dev)
     return express;
 }
 
-/* How much of each VF BAR is one VF's: found like the size of any BAR, while no VF decodes it. */
-static void vf_bars_measure(struct device *dev)
-{
-    if (read16(dev->sbdf, dev->sriov + SRIOV_CONTROL) & (SRIOV_ENABLE | SRIOV_MEMORY))
-        return;
-    for (unsigned i = 0; i < 6; i++) {
-        unsigned reg = dev->sriov + SRIOV_BAR + 4 * i;
-        uint64_t old = read32(dev->sbdf, reg), size;
-        bool wide = (old & 6) == 4 && i < 5;
-        old |= wide ? (uint64_t)read32(dev->sbdf, reg + 4) << 32 : 0;
-        for (unsigned half = 0; half <= wide; half++)
-            metal_pci_write(dev->sbdf, reg + 4 * half, 4, ~0u);
-        size = (read32(dev->sbdf, reg) & ~0xfu) | (wide ? (uint64_t)read32(dev->sbdf, reg + 4) << 32 : 0);
-        for (unsigned half = 0; half <= wide; half++)
-            metal_pci_write(dev->sbdf, reg + 4 * half, 4, old >> 32 * half);
-        dev->vf_order[i] = size && __builtin_ctzll(size) < 48 ? __builtin_ctzll(size) : 0;
-        i += wide;
-    }
-}
-
+/* Its virtual functions are switched off and stay so. */
 static void sriov_scan(struct device *dev)
 {
     unsigned at = 0x100;
-    for (unsigned n = 0; n < MAX_EXTENDED && at >= 0x100 && at <= 0x1000 - SRIOV_SIZE; n++) {
+    for (unsigned n = 0; n < MAX_CAPABILITIES && at >= 0x100 && at <= 0x1000 - SRIOV_SIZE; n++) {
         uint32_t header = read32(dev->sbdf, at);
         if (header == 0 || header == ~0u)
             return;
         if ((header & 0xffff) == EXTCAP_SRIOV) {
             dev->sriov = at;
-            vf_bars_measure(dev);
+            metal_pci_write(dev->sbdf, at + SRIOV_CONTROL, 2, 0);
             return;
         }
         at = header >> 20 & 0xffc;
     }
 }
 
-/* Whether dev's requester id is one of the VFs that pf has now (SR-IOV 1.1 2.1.2). */
-static bool vf_of(const struct device *pf, const struct device *dev, unsigned *index)
+static bool in_sriov(const struct device *dev, unsigned reg)
 {
-    if (!pf->sriov || pf->sbdf >> 16 != dev->sbdf >> 16)
-        return false;
-    unsigned stride = MAX(read16(pf->sbdf, pf->sriov + SRIOV_STRIDE), 1);
-    unsigned distance = dev->sbdf - pf->sbdf - read16(pf->sbdf, pf->sriov + SRIOV_OFFSET);
-    *index = distance / stride;
-    return read16(pf->sbdf, pf->sriov + SRIOV_CONTROL) & SRIOV_ENABLE && distance <= 0xffff && distance % stride == 0 &&
-           *index < read16(pf->sbdf, pf->sriov + SRIOV_NUM_VFS);
+    return dev->sriov && reg >= dev->sriov && reg - dev->sriov < SRIOV_SIZE;
 }
 
-/* The relation of two devices, one of which is new or goes or has changed its BARs. */
-static void family_update(struct domain *d, struct device *pf, bool gone)
+/* The function's place, or a new one. */
+static struct device *place_get(struct vpci *p, uint32_t sbdf)
 {
-    for (unsigned i = 0; i < NR_BUCKETS; i++) {
-        for (struct device *dev = d->pci->bucket[i]; dev; dev = dev->next) {
-            if (dev->pf != pf)
-                continue;
-            dev->pf = gone ? NULL : pf;
-            table_follow(d, dev);
-        }
-    }
-}
-
-static void pf_find(struct vpci *p, struct device *dev)
-{
-    unsigned index;
-    for (unsigned i = 0; i < NR_BUCKETS && !dev->pf; i++) {
-        for (struct device *pf = p->bucket[i]; pf && !dev->pf; pf = pf->next) {
-            if (!vf_of(pf, dev, &index))
-                continue;
-            dev->pf = pf;
-            dev->vf = index;
-        }
-    }
-}
-
-static struct device *device_alloc(struct vpci *p)
-{
-    if (!p->free) {
-        struct slab *slab = p->count < MAX_DEVICES ? page_alloc() : NULL;
-        if (!slab)
-            return NULL;
-        slab->next = p->slabs;
-        p->slabs = slab;
-        for (unsigned i = 0; i < SLAB_DEVICES; i++) {
-            slab->device[i].next = p->free;
-            p->free = &slab->device[i];
-        }
-    }
-    struct device *dev = p->free;
-    p->free = dev->next;
-    p->count++;
+    struct device *dev = place_find(p, sbdf);
+    if (dev)
+        return dev;
+    unsigned page = p->count / PAGE_DEVICES;
+    if (page < MAX_PAGES && !p->page[page])
+        p->page[page] = page_alloc();
+    if (page == MAX_PAGES || !p->page[page])
+        return NULL;
+    dev = place(p, p->count++);
+    *dev = (struct device){ .sbdf = sbdf };
     return dev;
 }
 
@@ -562,51 +465,40 @@ static unsigned entries_order(const struct device *dev)
     return dev->nr_entries > 1024 ? 3 : dev->nr_entries > 512 ? 2 : dev->nr_entries > 256;
 }
 
+static void device_remove(struct domain *d, struct device *dev)
+{
+    if (dev->msi_on)
+        irq_unbind_msi(d, dev->sbdf, 0);
+    if (dev->entry) {
+        msix_off(d, dev);
+        pages_free(dev->entry, entries_order(dev));
+    }
+    *dev = (struct device){
+        .sbdf = dev->sbdf, .moves = dev->moves, .window_base = dev->window_base, .window = dev->window
+    };
+}
+
 static int device_add(struct domain *d, uint32_t sbdf)
 {
-    struct vpci *p = d->pci;
-    struct device *dev = device_alloc(p);
+    struct device *dev = place_get(d->pci, sbdf);
     if (!dev)
         return -ENOMEM;
     unsigned type = metal_pci_read(sbdf, 0x0e, 1) & 0x7f;
-    *dev = (struct device){ .sbdf = sbdf, .nr_bars = type == 0 ? 6 : type == 1 ? 2 : 0 };
+    dev->nr_bars = type == 0 ? 6 : type == 1 ? 2 : 0;
     if (type <= 1 && capabilities_scan(dev))
         sriov_scan(dev);
     if (dev->msix) {
         dev->entry = pages_alloc(entries_order(dev));
         if (!dev->entry) {
-            dev->next = p->free;
-            p->free = dev;
-            p->count--;
+            device_remove(d, dev);
             return -ENOMEM;
         }
         for (unsigned i = 0; i < dev->nr_entries; i++)
             dev->entry[i].word[3] = ENTRY_MASKED;
     }
-    pf_find(p, dev);
-    dev->next = *bucket_of(p, sbdf);
-    *bucket_of(p, sbdf) = dev;
+    dev->present = true;
     table_follow(d, dev);
     return 0;
-}
-
-static void device_remove(struct domain *d, struct device **at)
-{
-    struct vpci *p = d->pci;
-    struct device *dev = *at;
-    *at = dev->next;
-    if (dev->msi_on)
-        irq_unbind_msi(d, dev->sbdf, 0);
-    if (dev->entry) {
-        msix_off(d, dev);
-        table_forget(p, dev);
-        pages_free(dev->entry, entries_order(dev));
-    }
-    if (dev->sriov)
-        family_update(d, dev, true);
-    dev->next = p->free;
-    p->free = dev;
-    p->count--;
 }
 
 static void vpci_lock(struct domain *d)
@@ -627,8 +519,8 @@ int vpci_add_device(struct domain *d, uint32_t sbdf)
         return -ENODEV;
     vpci_lock(d);
     int rc = 0;
-    if (!device_find(d->pci, sbdf)) /* A VF's ids are all ones (SR-IOV 1.1 3.4.1.1), its status is not. */
-        rc = read32(sbdf, 0) == ~0u && read32(sbdf, PCI_COMMAND) == ~0u ? -ENODEV : device_add(d, sbdf);
+    if (!device_find(d->pci, sbdf))
+        rc = read16(sbdf, 0) == 0xffff ? -ENODEV : device_add(d, sbdf);
     vpci_unlock(d);
     return rc;
 }
@@ -638,11 +530,9 @@ void vpci_remove_device(struct domain *d, uint32_t sbdf)
     if (!d->pci)
         return;
     vpci_lock(d);
-    struct device **at = bucket_of(d->pci, sbdf);
-    while (*at && (*at)->sbdf != sbdf)
-        at = &(*at)->next;
-    if (*at)
-        device_remove(d, at);
+    struct device *dev = device_find(d->pci, sbdf);
+    if (dev)
+        device_remove(d, dev);
     vpci_unlock(d);
 }
 
@@ -661,15 +551,12 @@ void vpci_free(struct domain *d)
     if (!p)
         return;
     vpci_lock(d);
-    for (unsigned i = 0; i < NR_BUCKETS; i++) {
-        while (p->bucket[i])
-            device_remove(d, &p->bucket[i]);
-    }
+    for (unsigned n = 0; n < p->count; n++)
+        device_remove(d, place(p, n));
     vpci_unlock(d);
-    for (struct slab *slab = p->slabs, *next; slab; slab = next) {
-        next = slab->next;
-        page_free(slab);
-    }
+    for (unsigned i = 0; i < MAX_PAGES; i++)
+        if (p->page[i])
+            page_free(p->page[i]);
     page_free(p);
     d->pci = NULL;
 }
@@ -692,6 +579,8 @@ uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size)
         value = msi_read(dev, (reg & ~3u) - dev->msi) >> 8 * (reg & 3) & ones;
     else if (dev || d->control) /* it looks for devices before it names them to us */
         value = metal_pci_read(sbdf, reg, size);
+    if (dev && in_sriov(dev, reg) && reg - dev->sriov < 4) /* an unused capability (id 0) that names the next */
+        value &= 0xfff00000 >> 8 * (reg & 3);
     spin_unlock(&d->pci->lock);
     return value;
 }
@@ -713,20 +602,18 @@ static bool capability_write(struct domain *d, struct device *dev, unsigned reg,
 
 static void device_write(struct domain *d, struct device *dev, unsigned reg, unsigned size, uint32_t value)
 {
-    if (capability_write(d, dev, reg, size == 4 ? ~0u : BIT(8 * size) - 1, value))
+    if (in_sriov(dev, reg) || capability_write(d, dev, reg, size == 4 ? ~0u : BIT(8 * size) - 1, value))
         return;
     metal_pci_write(dev->sbdf, reg, size, value);
     if (reg >= PCI_COMMAND && reg < PCI_BAR_END)
         table_follow(d, dev);
-    else if (dev->sriov && reg >= dev->sriov && reg - dev->sriov < SRIOV_SIZE)
-        family_update(d, dev, false);
 }
 
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value)
 {
     if (!d->pci || !access_valid(reg, size) || is_hidden(sbdf))
         return;
-    bool moves = reg < PCI_BAR_END || reg >= 0x100;
+    bool moves = reg < PCI_BAR_END;
     if (moves)
         spin_lock(&d->lock);
     spin_lock(&d->pci->lock);
@@ -740,24 +627,6 @@ void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, ui
         spin_unlock(&d->lock);
 }
 
-int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus)
-{
-    struct vpci *p = d->pci;
-    if (!p || first_bus > last_bus || base & (MIB(1) - 1) || base >= BIT(52))
-        return -EINVAL;
-    spin_lock(&p->lock);
-    unsigned n = load_relaxed(&p->nr_ecam);
-    if (n < MAX_ECAM) {
-        p->ecam[n].base = base; /* of bus 0, as in the MCFG, whether it belongs or not */
-        p->ecam[n].first = base + MIB(first_bus);
-        p->ecam[n].last = base + MIB(last_bus) + MIB(1) - 1;
-        p->ecam[n].segment = segment;
-        store_release(&p->nr_ecam, n + 1); /* pairs with ecam_find() */
-    }
-    spin_unlock(&p->lock);
-    return n < MAX_ECAM ? 0 : -ENOSPC;
-}
-
 static bool ecam_find(struct vpci *p, gpa_t gpa, uint32_t *sbdf)
 {
     for (unsigned i = 0; i < load_acquire(&p->nr_ecam); i++) {
@@ -767,6 +636,26 @@ static bool ecam_find(struct vpci *p, gpa_t gpa, uint32_t *sbdf)
         return true;
     }
     return false;
+}
+
+int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus)
+{
+    struct vpci *p = d->pci;
+    if (!p || first_bus > last_bus || base & (MIB(1) - 1) || base >= BIT(52))
+        return -EINVAL;
+    spin_lock(&p->lock);
+    unsigned n = load_relaxed(&p->nr_ecam);
+    uint32_t known;
+    bool again = ecam_find(p, base + MIB(first_bus), &known) && ecam_find(p, base + MIB(last_bus), &known);
+    if (!again && n < MAX_ECAM) {
+        p->ecam[n].base = base; /* of bus 0, as in the MCFG, whether it belongs or not */
+        p->ecam[n].first = base + MIB(first_bus);
+        p->ecam[n].last = base + MIB(last_bus) + MIB(1) - 1;
+        p->ecam[n].segment = segment;
+        store_release(&p->nr_ecam, n + 1); /* pairs with ecam_find() */
+    }
+    spin_unlock(&p->lock);
+    return again || n < MAX_ECAM ? 0 : -ENOSPC;
 }
 
 bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value)
@@ -796,10 +685,8 @@ bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count)
     if (!p || found)
         return found;
     spin_lock(&p->lock);
-    for (unsigned i = 0; i < NR_REGIONS; i++) {
-        for (struct device *dev = p->region[i]; dev; dev = dev->next_in_region)
-            found |= last >= (dev->table & PAGE_MASK) && first < ROUND_UP(table_end(dev), PAGE_SIZE);
-    }
+    for (unsigned n = 0; n < p->count; n++)
+        found |= table_in(place(p, n), g.n, g.n + count - 1);
     spin_unlock(&p->lock);
     return found;
 }
