@@ -95,6 +95,8 @@ def add_config(command):
     command.add_argument("--kernel-options", default="", metavar="TEXT", help="for the control domain")
     command.add_argument("--hypervisor-options", default="", metavar="TEXT")
     command.add_argument("--loader", default="", metavar="FILE", help="boot any EFI program instead")
+    command.add_argument("--program", default="", metavar="ELF",
+                         help="a PVH program as control domain of Bulkhead's hypervisor (with --no-wait)")
     command.add_argument("--window", action="store_true", help="show its screen in a window here")
 
 

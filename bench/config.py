@@ -40,7 +40,8 @@ class Config:
     `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
     saved in a snapshot), none without a hypervisor. `disks` are names of cached images attached as
     further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
-    cut's sense: what the machine did not flush is lost (see powercut.py)."""
+    cut's sense: what the machine did not flush is lost (see powercut.py). `program` is an ELF with a PVH note
+    that Bulkhead's hypervisor runs as control domain instead of Debian; no agent answers in it."""
     hypervisor: str = "none"
     cpu: str = "amd"
     cpu_model: str = ""
@@ -61,6 +62,7 @@ class Config:
     kernel_options: str = ""
     hypervisor_options: str = ""
     loader: str = ""
+    program: str = ""
     window: bool = False
 
     def __post_init__(self):
@@ -90,6 +92,8 @@ class Config:
             raise BenchError(f"{self.hypervisor} is booted by EFI, not directly.", "", "Use --boot efi.")
         if self.loader and self.boot == "direct":
             raise BenchError("A loader is started by EFI.", "", "Use --boot efi.")
+        if self.program and self.hypervisor != "bulkhead":
+            raise BenchError(f"Hypervisor {self.hypervisor} is not given a program.", "", "Use --hypervisor bulkhead.")
         if self.cpu == "intel":
             self._check_intel()
 

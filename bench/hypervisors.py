@@ -80,10 +80,13 @@ def _bulkhead(config, image):
     if not loader.exists():
         raise BenchError("Bulkhead's hypervisor is not built.", f"There is no {loader}.",
                          f"Build it:  ninja -C {loader.parent.parent}\n(or give any loader with --loader).")
-    lines = ["[control]", "kernel = vmlinux", "initrd = initrd.img", f"options = {kernel_options(config)}",
+    files = {"kernel": Path(config.program)} if config.program else \
+        {"kernel": image.folder / "vmlinux", "initrd": image.folder / "initrd.img"}
+    lines = ["[control]", *(f"{key} = {path.name}" for key, path in files.items()),
+             f"options = {config.kernel_options if config.program else kernel_options(config)}",
              f"dom0_mem = {control_domain_memory(config)}M", "console = com1"]
     if config.hypervisor_options:
         lines.append(f"hypervisor = {config.hypervisor_options}")
     folder = "EFI/BOOT/"
     return {LOADER_PLACE: loader, folder + "bulkhead.conf": "\n".join([*lines, ""]).encode(),
-            folder + "vmlinux": image.folder / "vmlinux", folder + "initrd.img": image.folder / "initrd.img"}
+            **{folder + path.name: path for path in files.values()}}

@@ -18,6 +18,8 @@ MACHINE = "q35,max-ram-below-4g=1792M"
 ROOT_PORTS = 4
 SCREENS = {"std": {"driver": "VGA"}, "qxl": {"driver": "qxl-vga"}, "virtio": {"driver": "virtio-vga"}}
 AGENT_PORT = "org.qemu.guest_agent.0"
+# Gives back what it is sent, to load and check a network.
+ECHO_SERVER = "10.0.2.100:7"
 
 
 @dataclass
@@ -157,8 +159,8 @@ def _console(config, parts):
 def _network(config):
     if config.nic == "none":
         return []
-    # "restrict": the machine reaches the bench's own DHCP and nothing of this computer's.
-    words = ["-netdev", "user,id=net0,restrict=on"]
+    # "restrict": the machine reaches the bench's own DHCP and echo server, and nothing of this computer's.
+    words = ["-netdev", f"user,id=net0,restrict=on,guestfwd=tcp:{ECHO_SERVER}-cmd:cat"]
     if config.nic == "usb":
         return words + device("usb-net", id="nic0", netdev="net0", bus="xhci.0", port="15")
     driver = "e1000e" if config.nic == "e1000e" else "virtio-net-pci"

@@ -11,7 +11,7 @@ import shlex
 import shutil
 
 from bench.images import debian, filesystem, initramfs, kernel
-from bench.images.catalog import HERE, TREE
+from bench.images.catalog import HERE
 
 NEEDS = ()
 FILTER = "../../client/demo/recipe/dpkg-filter"

@@ -2,11 +2,13 @@
 """The hypervisors that are measured: how each is booted under icount, and how the measuring guest runs on it.
 
 On Xen the guest runs alone on processor 1, the control domain on processor 0, and nothing else happens
-meanwhile: the emulated processors share one clock, so a figure counts the work of both.
+meanwhile: the emulated processors share one clock, so a figure counts the work of both. On Bulkhead's
+hypervisor it is the control domain itself, and each run boots a machine for it.
 """
+import contextlib
 from dataclasses import dataclass
 
-from bench import snapshot
+from bench import boot, snapshot, staging
 from bench.config import Config
 from bench.errors import BenchError
 
@@ -35,14 +37,17 @@ AS_INSTALLED = "mitigations=auto"
 @dataclass(frozen=True)
 class Column:
     """A hypervisor. `config`: the machine; `run(machine, kind, options, vcpus)` runs the measuring guest as
-    'pvh' or 'hvm' and returns what it printed."""
+    'pvh' or 'hvm' and returns what it printed; `boot_options`: with these it tells when it starts the kernel."""
     name: str
     title: str
     config: Config
     run: object
+    boot_options: str = ""
 
     def machine(self):
-        """A booted, pinned, idle machine, from the shared snapshot."""
+        """A booted, pinned, idle machine, from the shared snapshot; nothing where the guest is the control domain."""
+        if self.run is run_as_control_domain:
+            return contextlib.nullcontext()
         return snapshot.resume(self.config, f"measure-{self.name}", settle)
 
 
@@ -97,15 +102,25 @@ def run_on_kvm(machine, kind, options, vcpus=1):
     return machine.run("cat /run/measure.log").out
 
 
+def run_as_control_domain(_machine, _kind, options, vcpus=1):
+    """The measuring guest on Bulkhead's hypervisor, in the control domain's place; what it printed."""
+    config = Config(hypervisor="bulkhead", icount=True, screen="none", stage=False, smp=vcpus, kernel_options=options,
+                    program=str(staging.build_folder() / "bench/guest/measure-64.elf"))
+    with boot.boot(config, "measure-bulkhead", wait=False) as machine:
+        machine.wait("^MEASURE-END", GUEST_LIMIT)
+        return machine.consoles["main"].text
+
+
 COLUMNS = {
     "xen": Column("xen", "Xen 4.17", Config(hypervisor="xen", icount=True, screen="none",
                                             kernel_options=AS_INSTALLED, hypervisor_options=XEN_PINNED),
-                  run_on_xen),
+                  run_on_xen, "console_timestamps=raw"),
     "kvm": Column("kvm", "Linux 6.1 KVM + QEMU 7.2",
                   # Linux 6.1 hangs bringing up a second processor under icount.
                   Config(icount=True, screen="none", smp=1, kernel_options=AS_INSTALLED), run_on_kvm),
     "bulkhead": Column("bulkhead", "Bulkhead", Config(hypervisor="bulkhead", icount=True, screen="none",
-                                                      kernel_options=AS_INSTALLED), run_on_xen),
+                                                      kernel_options=AS_INSTALLED, hypervisor_options="dom0_max_vcpus=1"),
+                       run_as_control_domain),
 }
 
 

@@ -42,7 +42,7 @@ def dm(column):
 def boot_phases(column):
     """from power-on to the control domain's userspace, by phase"""
     config = column.config.replace(mem=BOOT_MEMORY, hypervisor_options=(
-        column.config.hypervisor_options + " console_timestamps=raw").strip())
+        f"{column.config.hypervisor_options} {column.boot_options}").strip())
     with boot.boot(config, f"boot-{column.name}") as machine:
         text = machine.consoles["main"].text
         times = machine.run("systemctl is-system-running --wait >/dev/null; systemd-analyze time",
@@ -59,6 +59,9 @@ def phases(console, analysis):
     if stamps and dom0:
         rows["firmware and loader"] = Figure(stamps[0])
         rows["hypervisor"] = Figure(int(dom0[1], 16) - stamps[0])
+    ours = re.search(r"The control domain starts, (\d+) thousand ticks after the hypervisor", console)
+    if ours:
+        rows["hypervisor"] = Figure(int(ours[1]) * 1000)
     init = re.search(r"\[ *(\d+)\.(\d{6})\] Run /init as init process", console)
     if init:
         rows["kernel to initrd"] = Figure(int(init[1]) * 10 ** 9 + int(init[2]) * 1000)

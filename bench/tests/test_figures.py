@@ -73,6 +73,11 @@ def test_phases_of_a_boot():
     assert rows["kernel to userspace"].value == 9_500_000_000 and rows["userspace"].value == 62_250_000_000
 
 
+def test_a_boot_on_bulkhead_tells_when_the_kernel_starts():
+    console = "(bh) [   0.028000] The control domain starts, 28123 thousand ticks after the hypervisor.\n"
+    assert subjects.phases(console, ANALYSIS)["hypervisor"].value == 28_123_000
+
+
 def test_a_boot_without_a_hypervisor_has_fewer_phases():
     rows = subjects.phases("[    2.000000] Run /init as init process\n", ANALYSIS)
     assert "hypervisor" not in rows and rows["kernel to initrd"].value == 2_000_000_000

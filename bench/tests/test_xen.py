@@ -43,25 +43,37 @@ def test_the_control_domain_runs_on_xen(xen):
     assert xen.run("cat /sys/hypervisor/type").out.strip() == "xen"
 
 
-def test_guests_with_disk_network_and_screen(xen):
-    """PVH and HVM (SeaBIOS) side by side: blkback, bridged netback, QXL and SPICE, a clean end."""
-    disk = small_disk(xen, "d1", "it-is-there")
-    pvh = xl.create_tiny(xen, "pvh", "10.77.0.2", disk)
+def pvh_with_disk(machine):
+    """A PVH guest on blkback and netback, with a disk of ours."""
+    guest = xl.create_tiny(machine, "pvh", "10.77.0.2", small_disk(machine, "d1", "it-is-there"))
+    guest.wait("TINY-GUEST-READY", 60)
+    return guest
+
+
+def test_a_guest_with_disk_and_network(xen):
+    """The disk holds what the control domain wrote, and takes what the guest writes; a clean end."""
+    guest = pvh_with_disk(xen)
+    assert "it-is-there" in guest.run("mkdir -p /d && mount -t ext4 /dev/xvda /d && cat /d/hello && "
+                                      "echo written-inside > /d/back && umount /d && sync")
+    assert "0% packet loss" in guest.run("ping -c 2 -W 20 10.77.0.1")
+    guest.shutdown()
+    assert "written-inside" in xen.run("mount -o loop /run/d1.img /mnt && cat /mnt/back && umount /mnt").out
+    assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
+
+
+@pytest.mark.slow
+def test_guests_side_by_side_and_a_screen(xen):
+    """PVH and HVM (SeaBIOS): they reach each other over the bridge, the HVM guest shows itself over QXL and SPICE."""
+    pvh = pvh_with_disk(xen)
     hvm = xl.create_hvm(xen, "hvm", 5901, xl.NETWORK + f'kernel="{xl.TINY}/vmlinuz"\nramdisk="{xl.TINY}/initrd.img"\n'
                         'cmdline="console=tty0 console=hvc0 mitigations=off bench.ip=10.77.0.3/24"\n')
-    pvh.wait("TINY-GUEST-READY", 60)
-    # The disk holds what the control domain wrote, and takes what the guest writes.
-    assert "it-is-there" in pvh.run("mkdir -p /d && mount -t ext4 /dev/xvda /d && cat /d/hello && "
-                                    "echo written-inside > /d/back && umount /d && sync")
     hvm.wait("TINY-GUEST-READY", 120)
-    assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.1")
     assert "0% packet loss" in pvh.run("ping -c 2 -W 20 10.77.0.3")
     assert "0% packet loss" in hvm.run("ping -c 2 -W 20 10.77.0.2")
     picture = hvm.screenshot()
     assert picture.width >= 640 and picture.colours() > 1
     pvh.shutdown()
     hvm.shutdown()
-    assert "written-inside" in xen.run("mount -o loop /run/d1.img /mnt && cat /mnt/back && umount /mnt").out
     assert xen.run("xl list | tail -n +2 | wc -l").out.strip() == "1"
 
 

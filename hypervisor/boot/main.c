@@ -110,6 +110,7 @@ static void boot_free(void)
 noreturn void hv_main(const struct bootinfo *info);
 noreturn void hv_main(const struct bootinfo *info)
 {
+    uint64_t entered = rdtsc();
     if (info->magic != BOOTINFO_MAGIC || info->version != BOOTINFO_VERSION)
         for (;;)
             __asm__ volatile("cli; hlt"); /* no console is known; the loader of the same build never does this */
@@ -146,6 +147,7 @@ noreturn void hv_main(const struct bootinfo *info)
     boot_free();
     if (console_uart() && !irq_route_isa(console_uart() == 0x3f8 ? 4 : 3, VECTOR_SERIAL))
         console_enable_input();
+    log_line("The control domain starts, %lu thousand ticks after the hypervisor.", (rdtsc() - entered) / 1000);
     dom0_start(hv_control_domain);
     vcpu_loop();
 }
