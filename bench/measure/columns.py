@@ -107,7 +107,7 @@ def run_as_control_domain(_machine, _kind, options, vcpus=1):
     config = Config(hypervisor="bulkhead", icount=True, screen="none", stage=False, smp=vcpus, kernel_options=options,
                     program=str(staging.build_folder() / "bench/guest/measure-64.elf"))
     with boot.boot(config, "measure-bulkhead", wait=False) as machine:
-        machine.wait("^MEASURE-END", GUEST_LIMIT)
+        machine.wait(r"^MEASURE-END .*\n|Stopped\. Reset or switch off", GUEST_LIMIT)
         return machine.consoles["main"].text
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests on the machine share: which PC they run on, and work that goes on inside it."""
+import contextlib
+
 from bench.config import Config
+from bench.errors import BenchError
 
 PLAIN = Config(hypervisor="bulkhead", nic="virtio")
 
@@ -45,3 +48,9 @@ def under_load(machine, parts):
     until(machine, "ip -4 addr | grep -q 'inet 10.0.2.'")
     said = machine.run(["/bin/bash", "-c", LOAD, "load", str(parts)], timeout=900).out.split()
     return int(said[said.index("network") + 1]), int(said[said.index("disk") + 1])
+
+
+def lose(machine, command):
+    """Has a command run after which nothing may answer any more."""
+    with contextlib.suppress(BenchError):
+        machine.run(f"({command}) >/dev/null 2>&1 </dev/null &", timeout=5)
