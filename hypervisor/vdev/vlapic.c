@@ -99,7 +99,6 @@ bool vlapic_x2apic(const struct vcpu *v) { return v->xapic_base & BASE_X2APIC; }
 static bool takes_vectors(const struct vcpu *v) { return vlapic_enabled(v) && software_enabled(v->lapic); }
 /* Even ones, as hvmloader, libxl and the guests' ACPI tables assume. */
 uint32_t vlapic_id(const struct vcpu *v) { return v->id * 2; }
-uint8_t vlapic_tpr(const struct vcpu *v) { return get(v->lapic, REG_TPR) >> 4; }
 
 /* --- errors and arrival --- */
 static void accept(struct vcpu *v, struct vlapic *l, uint8_t vector, bool level)
@@ -164,8 +163,6 @@ static void set_tpr(struct vcpu *v, struct vlapic *l, uint8_t value)
     v->cr8 = value >> 4;
     look_again(v, l);
 }
-
-void vlapic_set_tpr(struct vcpu *v, uint8_t cr8) { set_tpr(v, v->lapic, (cr8 & 15) << 4); }
 
 /* The hardware may have moved CR8 since (vcpu.h): that one counts. */
 static uint8_t current_tpr(struct vcpu *v, struct vlapic *l)
@@ -351,9 +348,9 @@ static void send(struct vcpu *v, uint32_t low, uint32_t dest)
 
 bool vlapic_takes_pic(const struct vcpu *v)
 {
-    if (!vlapic_enabled(v))
-        return v->id == 0; /* without APIC, the wire is the processor's INTR pin */
     uint32_t lvt = get(v->lapic, REG_LVT_LINT0);
+    if (v->id != 0 || !vlapic_enabled(v))
+        return v->id == 0; /* without APIC, the wire is the processor's INTR pin */
     return !(lvt & LVT_MASKED) && (lvt >> 8 & 7) == MODE_EXTINT;
 }
 
@@ -469,13 +466,13 @@ static void timer_set_deadline(struct vcpu *v, struct vlapic *l, uint64_t tsc, u
 void vlapic_reset(struct vcpu *v)
 {
     struct vlapic *l = v->lapic;
+    atomic_store(&l->irr_words, 0); /* first: a bit that comes after the IRR was cleared must find itself told of */
     for (unsigned reg = 0; reg < 64; reg++)
         put(l, reg, LVTS & BIT(reg) ? LVT_MASKED : 0);
     put(l, REG_ID, vlapic_id(v) << 24);
     put(l, REG_VERSION, VERSION);
     put(l, REG_DFR, ~0u);
     put(l, REG_SVR, 0xff);
-    atomic_store(&l->irr_words, 0);
     atomic_store(&l->errors, 0);
     l->isr_words = l->isr_top = v->cr8 = 0;
     l->shift = 1;
@@ -534,7 +531,7 @@ static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
     switch (reg) {
     case REG_TPR: return set_tpr(v, l, value);
     case REG_EOI: return vlapic_eoi(v);
-    case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> 24);
+    case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> (vlapic_x2apic(v) ? 0 : 24));
     case REG_SELF: return send(v, (uint8_t)value | TO_SELF << 18, 0);
     case REG_SVR: return set_svr(v, l, value);
     case REG_DFR: return put(l, reg, value | 0x0fffffff);
@@ -614,19 +611,14 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
     struct vlapic *l = v->lapic;
     unsigned reg = msr - MSR_X2APIC;
     if (likely(reg < 64)) {
-        if (LVTS & BIT(reg))
-            value &= ~LVT_READ_ONLY;
-        if (!vlapic_x2apic(v) || !(X2APIC_WRITE & BIT(reg)) || (uint32_t)value & ~writable[reg])
+        if (!vlapic_x2apic(v) || !(X2APIC_WRITE & BIT(reg)))
             return false;
-        if (reg == REG_ICR) { /* here the upper half is the whole destination */
+        uint32_t refused = ~(writable[reg] | (LVTS & BIT(reg) ? LVT_READ_ONLY : 0));
+        if ((uint32_t)value & refused || (value >> 32 && reg != REG_ICR))
+            return false;
+        if (reg == REG_ICR) /* here the upper half is the whole destination */
             put(l, REG_ICR2, value >> 32);
-            put(l, REG_ICR, value);
-            send(v, value, value >> 32);
-            return true;
-        }
-        if (value >> 32)
-            return false;
-        reg_write(v, reg, value);
+        reg_write(v, reg, value & writable[reg]);
         return true;
     }
     if (msr == MSR_TSC_DEADLINE) {

@@ -25,8 +25,6 @@ bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 bool vlapic_enabled(const struct vcpu *v); /* globally, by IA32_APIC_BASE */
 bool vlapic_x2apic(const struct vcpu *v);
-uint8_t vlapic_tpr(const struct vcpu *v); /* for CR8: bits 7:4 >> 4 */
-void vlapic_set_tpr(struct vcpu *v, uint8_t cr8);
 
 /* A vector arrives (any CPU may call): sets IRR and kicks. */
 void vlapic_accept(struct vcpu *v, uint8_t vector, bool level);

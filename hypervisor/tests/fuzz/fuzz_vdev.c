@@ -74,15 +74,14 @@ static void step(const struct op *o, uint64_t now)
     case 2: (void)vplatform_mmio(v, VIOAPIC_BASE + (place & 0x1050), write ? 4 : width, write, &value); return;
     case 3: (void)vplatform_mmio(v, 0xfee00000 + (place & 0x3ff), write ? 4 : width, write, &value); return;
     case 4:
-        (void)(write ? vlapic_msr_write(v, 0x800 + place % 64, now, value)
-                     : vlapic_msr_read(v, 0x800 + place % 64, now, &value));
+        (void)(write ? vlapic_msr_write(v, 0x800 + place % 64, value) : vlapic_msr_read(v, 0x800 + place % 64, &value));
         return;
     case 5:
-        (void)vlapic_msr_write(v, place & 1 ? 0x6e0 : 0x1b, now, place & 2 ? 0xfee00000 | (value & 0xd00) : value);
+        (void)vlapic_msr_write(v, place & 1 ? 0x6e0 : 0x1b, place & 2 ? 0xfee00000 | (value & 0xd00) : value);
         return;
     case 6: virqchip_set_gsi(&dom, place % 260, write); return;
     case 7: virqchip_host_gsi(&dom, place % 260); return;
-    case 8: write ? vlapic_eoi(v) : vlapic_set_tpr(v, value); return;
+    case 8: vlapic_eoi(v); return;
     default:
         if (write)
             v->cr8 = value & 15;
