@@ -14,6 +14,7 @@ TREE = Path(__file__).resolve().parent.parent
 KEEP = 4
 # Not for users' machines, so not installed: {place below /usr/local: place in the build folder}.
 EXTRA = {"lib/bulkhead/measure.elf": "bench/guest/measure.elf",
+         "lib/bulkhead/random-hypercalls": "hypervisor/tests/random-hypercalls",
          "lib/bulkhead/usb-keeper": "client/host/tests/usb_keeper"}
 # What guests inside the machine are made of: {place below /usr/local: (image, file)}.
 GUESTS = {"share/bulkhead/tiny/vmlinux": ("tiny-guest", "vmlinux"),
