@@ -23,9 +23,8 @@
 typedef _Atomic uint64_t entry_t;
 
 #define TYPE(t) (1u << (t))
-#define COUNTED                                                                                                        \
-    (TYPE(P2M_RAM) | TYPE(P2M_RAM_RO) | TYPE(P2M_LOGDIRTY) | TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) |                 \
-     TYPE(P2M_FOREIGN))
+#define RAM (TYPE(P2M_RAM) | TYPE(P2M_RAM_RO) | TYPE(P2M_LOGDIRTY))
+#define COUNTED (RAM | TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) | TYPE(P2M_FOREIGN))
 #define OTHERS (TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
 #define WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
 /* Not devices' registers: no device of a domain needs another's, and they may lie beyond what an IOMMU reaches. */
@@ -102,7 +101,7 @@ struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g)
 
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
 {
-    uint32_t wanted = TYPE(P2M_RAM) | TYPE(P2M_RAM_RO) | TYPE(P2M_LOGDIRTY) | (grants ? OTHERS : 0);
+    uint32_t wanted = RAM | (grants ? OTHERS : 0);
     if (write)
         wanted &= WRITABLE;
     if (unlikely(g.n >= P2M_PAGES))
@@ -126,6 +125,14 @@ mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
 
 /* --- dropping what entries held --- */
 
+/* A leaf came (1) or goes (-1). */
+static void count_leaf(struct p2m *p, uint64_t e, unsigned level, int sign)
+{
+    p->leaves[level] += sign;
+    if (RAM & TYPE(type_of(p, e)))
+        store_relaxed(&p->ram, load_relaxed(&p->ram) + sign * (int64_t)LEVEL_PAGES(level));
+}
+
 static void batch_finish(struct batch *b)
 {
     struct p2m *p = b->p;
@@ -147,7 +154,7 @@ static void batch_leaf(struct batch *b, uint64_t e, unsigned level)
     struct p2m *p = b->p;
     uint64_t m = mfn_of(e).n, count = LEVEL_PAGES(level);
     b->flush = true;
-    p->leaves[level]--;
+    count_leaf(p, e, level, -1);
     if (!(COUNTED & TYPE(type_of(p, e))))
         return;
     unsigned last = b->used - 1;
@@ -191,7 +198,7 @@ static void set_entry(struct batch *b, entry_t *slot, uint64_t e, unsigned level
     uint64_t old = load_relaxed(slot);
     store_release(slot, e); /* pairs with walk() */
     if (e)
-        b->p->leaves[level]++;
+        count_leaf(b->p, e, level, 1);
     if (!is_present(b->p, old))
         return;
     if (is_leaf(b->p, old, level))
@@ -471,7 +478,7 @@ static bool free_table(struct p2m *p, mfn_t table, unsigned level, unsigned *bud
         if (!*budget)
             return false;
         store_relaxed(&entries[i], 0);
-        p->leaves[level]--;
+        count_leaf(p, e, level, -1);
         if (COUNTED & TYPE(type_of(p, e))) {
             p->going = mfn_of(e);
             p->going_count = LEVEL_PAGES(level);

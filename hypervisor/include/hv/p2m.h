@@ -51,6 +51,7 @@ struct p2m {
     const struct p2m_codec *codec;
     struct domain *domain;
     uint64_t leaves[4];      /* by level; [1] 4 KiB */
+    _Atomic uint64_t ram;    /* pages of the domain's own: P2M_RAM, P2M_RAM_RO, P2M_LOGDIRTY; read without the lock */
     uint64_t tables;         /* pages the tree takes, spare ones included */
     bool mirror;             /* changes go to the IOMMU too */
     bool gigabyte;           /* the codec's at p2m_init() */
