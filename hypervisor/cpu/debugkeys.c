@@ -31,7 +31,7 @@ static void key_domains(void)
     struct domain *d;
     for (domid_t id = 0; (d = domain_next(id)); id = d->id + 1, domain_put(d)) {
         log_line("Domain %u: %lu pages (at most %lu), p2m of %lu tables, %lu / %lu / %lu leaves of 4K / 2M / 1G", d->id,
-                 load_relaxed(&d->pages), d->max_pages, d->p2m.tables, d->p2m.leaves[1], d->p2m.leaves[2],
+                 load_relaxed(&d->p2m.ram), d->max_pages, d->p2m.tables, d->p2m.leaves[1], d->p2m.leaves[2],
                  d->p2m.leaves[3]);
         for (unsigned i = 0; i < d->max_vcpus; i++) {
             const struct vcpu *v = d->vcpu[i];

@@ -83,11 +83,10 @@ static void take_memory(struct builder *b)
         add_e820(d, start, end, E820_RAM);
         if (p2m_map_range(&d->p2m, paddr_gfn(start), paddr_mfn(start), (end - start) >> PAGE_SHIFT, P2M_RAM))
             panic("There is no memory left for the control domain's page tables.");
-        atomic_fetch_add(&d->pages, (end - start) >> PAGE_SHIFT);
         left -= end - start;
         at = end;
     }
-    d->max_pages = d->pages;
+    d->max_pages = d->p2m.ram;
 }
 
 /* The first block of `size` bytes behind the kernel. */
@@ -359,7 +358,7 @@ static struct domain *create(const char *options)
     struct domain *d = domain_create(DOMID_CONTROL, MIN(vcpus, MAX_VCPUS));
     if (!d)
         panic("There is no memory for the control domain's own structures.");
-    d->control = d->privileged_for_all = true;
+    d->control = true;
     d->e820 = page_alloc();
     must(d->e820 ? 0 : -ENOMEM, "a memory map");
     must(policy_init(d, host_cpuid), "its view of the processor");

@@ -222,7 +222,6 @@ int domain_kill(struct domain *d)
         return rc;
     if (!delist(d)) /* somebody else was faster */
         return 0;
-    atomic_store(&d->pages, 0);
     domain_put(d);
     if (hv_control_domain)
         evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);

@@ -45,9 +45,8 @@ int vcpu_create(struct domain *d, unsigned id)
     v->info_mfn = v->runstate_area.mfn[0] = v->time_area.mfn[0] = INVALID_MFN;
     v->runstate_area.mfn[1] = v->time_area.mfn[1] = INVALID_MFN;
     v->info = id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id] : &hv_dummy_vcpu_info;
-    v->singleshot = v->poll_until = v->period_next = v->timer_when = ~0ull;
+    v->singleshot = v->poll_until = v->timer_when = ~0ull;
     list_init(&v->timer_entry);
-    v->timer_when = ~0ull;
     sched_vcpu_init(v);
     v->extra = page_alloc();
     int rc = v->extra ? hv->vcpu_init(v) : -ENOMEM;
@@ -96,7 +95,7 @@ void vcpu_kick(struct vcpu *v, uint32_t work)
 bool vcpu_has_interrupt(struct vcpu *v)
 {
     /* With an upcall vector of its own an event shows in the local APIC. */
-    if (!v->upcall_vector && (v->domain->callback_vector || v->domain->callback_gsi) && evtchn_upcall_pending(v))
+    if (!v->upcall_vector && v->domain->callback_vector && evtchn_upcall_pending(v))
         return true;
     return vlapic_pending(v) >= 0 || virqchip_pic_vector(v, false) >= 0;
 }
@@ -117,7 +116,7 @@ void vcpu_block(struct vcpu *v, uint32_t block)
 uint64_t vcpu_next_timer(struct vcpu *v)
 {
     struct domain *d = v->domain;
-    uint64_t next = MIN(MIN(v->singleshot, v->period ? v->period_next : ~0ull), v->poll_until);
+    uint64_t next = MIN(v->singleshot, v->poll_until);
     next = MIN(next, vlapic_next(v));
     if (v->id)
         return next;
@@ -136,17 +135,10 @@ static void run_watchdogs(struct domain *d, uint64_t now)
 
 void vcpu_run_timers(struct vcpu *v, uint64_t now)
 {
-    bool raise = false;
     if (v->singleshot <= now) {
         v->singleshot = ~0ull;
-        raise = true;
-    }
-    if (v->period && v->period_next <= now) {
-        v->period_next += ((now - v->period_next) / v->period + 1) * v->period;
-        raise = true;
-    }
-    if (raise)
         evtchn_virq_vcpu(v, VIRQ_TIMER);
+    }
     if (v->poll_until <= now)
         vcpu_wake(v, BLOCK_POLL);
     if (!(atomic_load(&v->blocked) & BLOCK_POLL))

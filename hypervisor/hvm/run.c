@@ -137,6 +137,7 @@ static void do_work(struct vcpu *v, uint64_t *next)
     if (work & WORK_FLUSH) {
         hv->flush(v);
         v->code.bytes = NULL;
+        v->walked.levels = 0;
     }
     if (work & WORK_INIT)
         vcpu_start_up(v);

@@ -45,6 +45,7 @@ struct walk {
     gpa_t gpa;      /* of success */
     uint64_t gfn;
     struct p2m_entry entry;
+    struct walk_memo *memo; /* NULL: it is not to be remembered */
 };
 
 static inline void walk_begin(struct walk *w, const struct vcpu *v, unsigned access)
@@ -55,6 +56,7 @@ static inline void walk_begin(struct walk *w, const struct vcpu *v, unsigned acc
     w->gpa = 0;
     w->error = 0;
     w->entry.mfn = INVALID_MFN;
+    w->memo = NULL;
 }
 
 /* A table in the direct map; NULL: not RAM. */
@@ -137,9 +139,15 @@ static enum walk_fault walk_tables(struct walk *w, uint64_t linear, uint64_t tab
         const char *at = table_at(w, table);
         if (!at)
             return WALK_NO_MEMORY;
-        uint64_t entry = load_relaxed((const _Atomic uint64_t *)at + (linear >> shift & 511));
+        const _Atomic uint64_t *slot = (const _Atomic uint64_t *)at + (linear >> shift & 511);
+        uint64_t entry = load_relaxed(slot);
         if (!(entry & PTE_P))
             return fail(w, 0);
+        if (w->memo) {
+            w->memo->slot[4 - level] = slot;
+            w->memo->value[4 - level] = entry;
+            w->memo->levels = 5 - level;
+        }
         if (entry & (PTE_NX | PTE_PS) && reserved(w, entry, level, shift))
             return fail(w, FAULT_PROTECTION | FAULT_RESERVED);
         all &= entry;
@@ -204,13 +212,50 @@ static int copy_page(struct domain *d, gpa_t gpa, void *buffer, size_t size, boo
     return 0;
 }
 
+/*
+ * The last walk again: when its entries are what they were, so is what they lead to, and only the rights are left to be
+ * looked at. A guest that changes an entry needs no exit for it, so all are read each time; where they are changes with
+ * the p2m only. False: walk.
+ */
+static bool recall(struct walk *w, uint64_t linear)
+{
+    const struct walk_memo *m = &w->v->walked;
+    uint64_t all = ~0ull, any = 0, value = 0;
+    if (!m->levels || m->page != linear >> PAGE_SHIFT || m->cr3 != w->p.cr3 || m->efer != w->p.efer || !w->p.long_mode)
+        return false;
+    for (unsigned i = 0; i < m->levels; i++) {
+        value = load_relaxed(m->slot[i]);
+        if (value != m->value[i])
+            return false;
+        all &= value;
+        any |= value;
+    }
+    uint64_t offset = BIT(PAGE_SHIFT + 9 * (4 - m->levels)) - 1;
+    w->gpa = (value & PTE_ADDRESS & ~offset) | (linear & offset);
+    return allowed(w, all, any);
+}
+
+static enum walk_fault walk_for_copy(struct walk *w, struct vcpu *v, uint64_t linear)
+{
+    if (likely(recall(w, linear)))
+        return WALK_OK;
+    w->memo = &v->walked;
+    v->walked.page = linear >> PAGE_SHIFT;
+    v->walked.cr3 = w->p.cr3;
+    v->walked.efer = w->p.efer;
+    enum walk_fault f = walk(w, linear);
+    if (f != WALK_OK || !w->p.long_mode)
+        v->walked.levels = 0;
+    return f;
+}
+
 static int copy_linear(struct vcpu *v, uint64_t linear, char *buffer, size_t size, unsigned access)
 {
     struct walk w;
     walk_begin(&w, v, access);
     while (size) {
         size_t part = MIN(size, PAGE_SIZE - (linear & ~PAGE_MASK));
-        if (walk(&w, linear) != WALK_OK || copy_page(v->domain, w.gpa, buffer, part, access & WALK_WRITE))
+        if (walk_for_copy(&w, v, linear) != WALK_OK || copy_page(v->domain, w.gpa, buffer, part, access & WALK_WRITE))
             return -EFAULT;
         linear += part;
         buffer += part;
@@ -229,26 +274,19 @@ int guest_write(struct vcpu *v, uint64_t linear, const void *from, size_t size)
     return copy_linear(v, linear, (char *)from, size, WALK_WRITE);
 }
 
-static int copy_phys(struct domain *d, gpa_t gpa, char *buffer, size_t size, bool write)
+int guest_write_phys(struct domain *d, gpa_t gpa, const void *from, size_t size)
 {
     if (gpa + size < gpa)
         return -EFAULT;
     while (size) {
         size_t part = MIN(size, PAGE_SIZE - (gpa & ~PAGE_MASK));
-        if (copy_page(d, gpa, buffer, part, write))
+        if (copy_page(d, gpa, (void *)from, part, true))
             return -EFAULT;
         gpa += part;
-        buffer += part;
+        from = (const char *)from + part;
         size -= part;
     }
     return 0;
-}
-
-int guest_read_phys(struct domain *d, void *to, gpa_t from, size_t size) { return copy_phys(d, from, to, size, false); }
-
-int guest_write_phys(struct domain *d, gpa_t to, const void *from, size_t size)
-{
-    return copy_phys(d, to, (char *)from, size, true);
 }
 
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)

@@ -22,8 +22,7 @@ struct row {
     bool abi32;   /* its 32-bit form is known */
 };
 
-static long unserved(struct hc_call *c) { return -ENOSYS; }
-
+/* All others: -ENOSYS. */
 static const struct row rows[64] = {
     [__HYPERVISOR_platform_op] = { hc_platform, .control = true },
     [__HYPERVISOR_memory_op] = { hc_memory },
@@ -34,18 +33,12 @@ static const struct row rows[64] = {
     [__HYPERVISOR_grant_table_op] = { hc_grant_table },
     [__HYPERVISOR_vm_assist] = { hc_vm_assist, .abi32 = true },
     [__HYPERVISOR_vcpu_op] = { hc_vcpu },
-    [__HYPERVISOR_mmuext_op] = { unserved },
-    [__HYPERVISOR_xsm_op] = { unserved },
     [__HYPERVISOR_sched_op] = { hc_sched, .abi32 = true },
     [__HYPERVISOR_event_channel_op] = { hc_event_channel, .abi32 = true },
     [__HYPERVISOR_physdev_op] = { hc_physdev, .control = true },
     [__HYPERVISOR_hvm_op] = { hc_hvm, .abi32 = true },
     [__HYPERVISOR_sysctl] = { hc_sysctl, .control = true },
     [__HYPERVISOR_domctl] = { hc_domctl, .control = true },
-    [__HYPERVISOR_argo_op] = { unserved },
-    [__HYPERVISOR_xenpmu_op] = { unserved },
-    [__HYPERVISOR_dm_op] = { unserved },
-    [__HYPERVISOR_hypfs_op] = { unserved },
 };
 
 /* Where arguments are: 64-bit mode, and all others. */
@@ -103,11 +96,15 @@ bool hypercall_preempt(struct hc_call *c)
 
 int door_domain(struct hc_call *c, domid_t id, struct domain **d)
 {
-    *d = domain_get(id == DOMID_SELF ? c->d->id : id);
-    if (!*d)
-        return -ESRCH;
-    if (*d == c->d || c->d->control || c->d->privileged_for_all)
-        return 0;
-    domain_put(*d);
-    return -EPERM;
+    if (id == DOMID_SELF)
+        id = c->d->id;
+    if (id != c->d->id && !c->d->control)
+        return -EPERM;
+    *d = domain_get(id);
+    return *d ? 0 : -ESRCH;
+}
+
+int door_read(struct hc_call *c, void *arg, size_t size, domid_t *id, struct domain **d)
+{
+    return guest_read(c->v, arg, c->arg[1], size) ? -EFAULT : door_domain(c, *id, d);
 }

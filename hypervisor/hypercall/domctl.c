@@ -43,24 +43,14 @@ int door_read_cpus(struct vcpu *v, const struct xenctl_bitmap *from, uint64_t cp
     return 0;
 }
 
-/* What the guest's buffer has room for beyond our CPUs becomes zero, as far as a page goes. */
 int door_write_cpus(struct vcpu *v, const struct xenctl_bitmap *to, const uint64_t cpus[4])
 {
-    static const uint8_t zeros[64];
-    uint64_t at = (uintptr_t)to->bitmap.p, bytes = MIN(((uint64_t)to->nr_bits + 7) / 8, PAGE_SIZE),
-             size = MIN(bytes, 32);
+    unsigned bits = MIN(to->nr_bits, 256u);
     uint8_t copy[32];
     memcpy(copy, cpus, sizeof(copy));
-    if (size && to->nr_bits % 8 && size == bytes)
-        copy[size - 1] &= (1u << to->nr_bits % 8) - 1;
-    if (guest_write(v, at, copy, size))
-        return -EFAULT;
-    for (at += size, bytes -= size; bytes; at += size, bytes -= size) {
-        size = MIN(bytes, sizeof(zeros));
-        if (guest_write(v, at, zeros, size))
-            return -EFAULT;
-    }
-    return 0;
+    if (bits % 8)
+        copy[bits / 8] &= (1u << bits % 8) - 1;
+    return guest_write(v, (uintptr_t)to->bitmap.p, copy, (bits + 7) / 8);
 }
 
 /* --- a domain and its vCPUs -----------------------------------------------------------------------------------------
@@ -86,16 +76,13 @@ void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
                   (running ? XEN_DOMINF_running : 0);
     if (load_relaxed(&d->shutting_down))
         info->flags |= XEN_DOMINF_shutdown | load_relaxed(&d->shutdown_code) << XEN_DOMINF_shutdownshift;
-    info->tot_pages = load_relaxed(&d->pages);
+    info->tot_pages = load_relaxed(&d->p2m.ram);
     info->max_pages = d->max_pages;
-    info->outstanding_pages = load_relaxed(&d->claimed);
     info->shared_info_frame = ~0ull; /* the domain puts it where it wants */
     info->max_vcpu_id = d->max_vcpus - 1;
     memcpy(info->handle, d->handle, sizeof(info->handle));
     info->gpaddr_bits = ADDRESS_BITS;
-    info->arch_config.emulation_flags = d->is_hvm_flat ? XEN_X86_EMU_ALL & ~XEN_X86_EMU_VPCI
-                                        : d->control   ? XEN_X86_EMU_LAPIC | XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI
-                                                       : XEN_X86_EMU_LAPIC;
+    info->arch_config.emulation_flags = XEN_X86_EMU_LAPIC | (d->control ? XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI : 0);
 }
 
 static struct vcpu *vcpu_of(struct domain *d, uint32_t id) { return id < d->max_vcpus ? d->vcpu[id] : NULL; }
@@ -113,7 +100,7 @@ static long get_vcpu_info(struct hc_call *c, struct domain *d, struct xen_domctl
     struct vcpu *v = vcpu_of(d, info->vcpu);
     uint64_t times[4];
     if (!v)
-        return info->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
+        return -ESRCH;
     uint32_t why = atomic_load(&v->blocked);
     sched_runstate(v, metal_now(), times);
     info->online = !(why & BLOCK_DOWN);
@@ -122,25 +109,6 @@ static long get_vcpu_info(struct hc_call *c, struct domain *d, struct xen_domctl
     info->cpu_time = times[RUN_RUNNING];
     info->cpu = load_relaxed(&v->cpu);
     return 0;
-}
-
-static long get_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *v = vcpu_of(d, a->vcpu);
-    uint64_t hard[4], soft[4];
-    if (!v)
-        return a->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
-    if (!(a->flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT)) || a->flags & XEN_VCPUAFFINITY_FORCE)
-        return -EINVAL;
-    for (unsigned i = 0; i < 4; i++) {
-        hard[i] = load_relaxed(&v->affinity_hard[i]);
-        soft[i] = load_relaxed(&v->affinity_soft[i]);
-    }
-    int rc = a->flags & XEN_VCPUAFFINITY_HARD ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
-    if (!rc && a->flags & XEN_VCPUAFFINITY_SOFT)
-        rc = door_write_cpus(c->v, &a->cpumap_soft, soft);
-    return rc;
 }
 
 /* The part of `set` that is in `within`; false when that is nothing. */
@@ -152,46 +120,50 @@ static bool intersect(uint64_t set[4], const uint64_t within[4])
     return any;
 }
 
-static long set_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
+/* Both sets as they are, or for `effective` what has an effect of the soft one. */
+static long write_affinity(struct hc_call *c, struct vcpu *v, const struct xen_domctl_vcpuaffinity *a, bool effective)
+{
+    uint64_t hard[4], soft[4], online[4];
+    door_online_cpus(online);
+    for (unsigned i = 0; i < 4; i++) {
+        hard[i] = load_relaxed(&v->affinity_hard[i]) & (effective ? online[i] : ~0ull);
+        soft[i] = load_relaxed(&v->affinity_soft[i]) & (effective ? hard[i] : ~0ull);
+    }
+    int rc = a->flags & XEN_VCPUAFFINITY_HARD ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
+    return !rc && a->flags & XEN_VCPUAFFINITY_SOFT ? door_write_cpus(c->v, &a->cpumap_soft, soft) : rc;
+}
+
+static long affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
     struct vcpu *v = vcpu_of(d, a->vcpu);
-    uint64_t hard[4] = { 0 }, soft[4] = { 0 }, online[4], all[4];
+    uint64_t hard[4], soft[4], online[4], runs[4];
     bool set_hard = a->flags & XEN_VCPUAFFINITY_HARD, set_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
-    if (!v)
-        return a->vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
-    if ((!set_hard && !set_soft) || (set_hard && door_read_cpus(c->v, &a->cpumap_hard, hard)) ||
+    if (!v || !(set_hard || set_soft))
+        return v ? -EINVAL : -ESRCH;
+    if (op->cmd == XEN_DOMCTL_getvcpuaffinity)
+        return write_affinity(c, v, a, false);
+    if ((set_hard && door_read_cpus(c->v, &a->cpumap_hard, hard)) ||
         (set_soft && door_read_cpus(c->v, &a->cpumap_soft, soft)))
-        return set_hard || set_soft ? -EFAULT : -EINVAL;
+        return -EFAULT;
     door_online_cpus(online);
-    memcpy(all, hard, sizeof(all));
-    if (set_hard && !intersect(hard, online))
+    memcpy(runs, hard, sizeof(runs));
+    if (set_hard && !intersect(runs, online))
         return -EINVAL;
     for (unsigned i = 0; i < 4; i++) {
         if (set_hard)
-            store_relaxed(&v->affinity_hard[i], all[i]);
+            store_relaxed(&v->affinity_hard[i], hard[i]);
         if (set_soft)
             store_relaxed(&v->affinity_soft[i], soft[i]);
     }
     sched_affinity_changed(v);
-    int rc = set_hard ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
-    if (!rc && set_soft) { /* what has an effect of it */
-        for (unsigned i = 0; i < 4; i++)
-            soft[i] &= load_relaxed(&v->affinity_hard[i]) & online[i];
-        rc = door_write_cpus(c->v, &a->cpumap_soft, soft);
-    }
-    return rc;
+    return write_affinity(c, v, a, true);
 }
 
 static long set_max_mem(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
     d->max_pages = op->u.max_mem.max_memkb >> (PAGE_SHIFT - 10);
     return 0;
-}
-
-static long set_max_vcpus(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    return op->u.max_vcpus.max == d->max_vcpus ? 0 : -EINVAL; /* fixed when it is created */
 }
 
 static long pause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
@@ -271,88 +243,10 @@ static long scheduler_op(struct hc_call *c, struct domain *d, struct xen_domctl 
     }
 }
 
-static int change_range(struct rangeset *s, uint64_t first, uint64_t count, bool add)
-{
-    if (!count || first + count < first)
-        return -EINVAL;
-    return add ? rangeset_add(s, first, first + count - 1) : rangeset_remove(s, first, first + count - 1);
-}
-
-static long set_permission(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    long rc;
-    spin_lock(&d->lock);
-    if (op->cmd == XEN_DOMCTL_iomem_permission)
-        rc = change_range(&d->iomem, op->u.iomem_permission.first_mfn, op->u.iomem_permission.nr_mfns,
-                          op->u.iomem_permission.allow_access);
-    else if (op->cmd == XEN_DOMCTL_irq_permission)
-        rc = change_range(&d->irqs, op->u.irq_permission.pirq, 1, op->u.irq_permission.allow_access);
-    else if ((uint64_t)op->u.ioport_permission.first_port + op->u.ioport_permission.nr_ports > 0x10000)
-        rc = -EINVAL;
-    else
-        rc = change_range(&d->ioports, op->u.ioport_permission.first_port, op->u.ioport_permission.nr_ports,
-                          op->u.ioport_permission.allow_access);
-    spin_unlock(&d->lock);
-    return rc;
-}
-
 static long get_node_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
     static const uint64_t node0[4] = { 1 };
     return door_write_cpus(c->v, &op->u.nodeaffinity.nodemap, node0);
-}
-
-static long set_node_affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    uint64_t nodes[4];
-    int rc = door_read_cpus(c->v, &op->u.nodeaffinity.nodemap, nodes);
-    return rc ? rc : nodes[0] & 1 ? 0 : -EINVAL; /* there is one */
-}
-
-static long get_address_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    op->u.address_size.size = 64;
-    return 0;
-}
-
-static long set_address_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    return op->u.address_size.size == 64 ? 0 : -EINVAL;
-}
-
-static long get_tsc_info(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    uint32_t mul;
-    int8_t shift;
-    clock_scale(&mul, &shift);
-    /* kHz = 10^6 / ns a tick, which is (mul << shift) / 2^32 */
-    uint64_t khz = (1000000ull << 32) / MAX(mul, 1u);
-    memset(&op->u.tsc_info, 0, sizeof(op->u.tsc_info));
-    op->u.tsc_info.gtsc_khz = shift >= 0 ? khz >> shift : khz << -shift;
-    op->u.tsc_info.elapsed_nsec = metal_now();
-    return 0;
-}
-
-static long get_pool_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    op->u.paging_mempool.size = d->p2m.tables * PAGE_SIZE; /* not a pool of its own: what is in use */
-    return 0;
-}
-
-static long set_pool_size(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    return 0; /* tables come from free memory as needed */
-}
-
-static long send_trigger(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    struct vcpu *v = vcpu_of(d, op->u.sendtrigger.vcpu);
-    if (!v)
-        return op->u.sendtrigger.vcpu < MAX_VCPUS ? -ESRCH : -EINVAL;
-    if (op->u.sendtrigger.trigger != XEN_DOMCTL_SENDTRIGGER_NMI)
-        return -EOPNOTSUPP;
-    vcpu_kick(v, WORK_NMI);
-    return 0;
 }
 
 /* --- CPUID ----------------------------------------------------------------------------------------------------------
@@ -442,25 +336,14 @@ static const struct operation operations[] = {
     [XEN_DOMCTL_resumedomain] = { resume_domain },
     [XEN_DOMCTL_getdomaininfo] = { get_domain_info, true },
     [XEN_DOMCTL_getvcpuinfo] = { get_vcpu_info, true },
-    [XEN_DOMCTL_getvcpuaffinity] = { get_affinity },
-    [XEN_DOMCTL_setvcpuaffinity] = { set_affinity },
+    [XEN_DOMCTL_getvcpuaffinity] = { affinity },
+    [XEN_DOMCTL_setvcpuaffinity] = { affinity },
     [XEN_DOMCTL_max_mem] = { set_max_mem },
-    [XEN_DOMCTL_max_vcpus] = { set_max_vcpus },
     [XEN_DOMCTL_setdomainhandle] = { set_handle },
     [XEN_DOMCTL_settimeoffset] = { set_time_offset },
     [XEN_DOMCTL_scheduler_op] = { scheduler_op, true },
-    [XEN_DOMCTL_iomem_permission] = { set_permission },
-    [XEN_DOMCTL_ioport_permission] = { set_permission },
-    [XEN_DOMCTL_irq_permission] = { set_permission },
     [XEN_DOMCTL_getnodeaffinity] = { get_node_affinity },
-    [XEN_DOMCTL_setnodeaffinity] = { set_node_affinity },
-    [XEN_DOMCTL_get_address_size] = { get_address_size, true },
-    [XEN_DOMCTL_set_address_size] = { set_address_size },
-    [XEN_DOMCTL_gettscinfo] = { get_tsc_info, true },
-    [XEN_DOMCTL_sendtrigger] = { send_trigger },
     [XEN_DOMCTL_get_cpu_policy] = { get_cpu_policy, true },
-    [XEN_DOMCTL_get_paging_mempool_size] = { get_pool_size, true },
-    [XEN_DOMCTL_set_paging_mempool_size] = { set_pool_size },
 };
 
 long hc_domctl(struct hc_call *c)

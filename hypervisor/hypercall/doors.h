@@ -31,9 +31,11 @@ long hc_vm_assist(struct hc_call *c);
 /* --- what doors share -------------------------------------------------------------------------------------------- */
 /* Runs hypercall `number` with c->arg: for hypercall_run() and multicalls. */
 long hypercall_one(struct hc_call *c, uint64_t number);
-/* The domain an operation names (DOMID_SELF is the caller's), referenced: give it back with domain_put(). -ESRCH, or
- * -EPERM when it is another one and the caller may not name others. */
+/* The domain an operation names (DOMID_SELF is the caller's), referenced: give it back with domain_put(). -EPERM when
+ * it is another one and the caller may not name others, -ESRCH. */
 must_check int door_domain(struct hc_call *c, domid_t id, struct domain **d);
+/* Reads the structure that c->arg[1] points to; then the same for the domain it names at `id`. */
+must_check int door_read(struct hc_call *c, void *arg, size_t size, domid_t *id, struct domain **d);
 /* What tools are told of a domain; domctl.c. */
 void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 /* CPUID as a domain sees it (`v` any vCPU of it), as struct xen_cpuid_leaf[] at `buffer`, which has room for *count; 0:
@@ -51,9 +53,5 @@ struct pm_data {
     uint8_t cx_type[8];
 };
 const struct pm_data *door_pm_data(unsigned cpu);
-
-/* The domain an operation names: DOMID_SELF, the caller's own, or any other when the caller may name them. 0 and a
- * reference for domain_put(), -EPERM, -ESRCH. (event_channel.c) */
-must_check int door_target_get(struct hc_call *c, domid_t id, struct domain **d);
 
 #endif

@@ -21,7 +21,6 @@ _Static_assert(sizeof(struct evtchn_init_control) == 24, "the same for 32-bit gu
 union evtchn_arg {
     struct evtchn_bind_interdomain bind_interdomain;
     struct evtchn_bind_virq bind_virq;
-    struct evtchn_bind_pirq bind_pirq;
     struct evtchn_close close;
     struct evtchn_send send;
     struct evtchn_status status;
@@ -35,138 +34,95 @@ union evtchn_arg {
     struct evtchn_set_priority set_priority;
 };
 
-int door_target_get(struct hc_call *c, domid_t id, struct domain **d)
+static long bind_interdomain(struct hc_call *c, struct evtchn_bind_interdomain *op)
 {
-    if (id == DOMID_SELF)
-        id = c->d->id;
-    if (id != c->d->id && !c->d->control && !c->d->privileged_for_all)
-        return -EPERM;
-    *d = domain_get(id);
-    return *d ? 0 : -ESRCH;
-}
-
-static long op_bind_interdomain(struct hc_call *c, union evtchn_arg *a)
-{
-    domid_t id = a->bind_interdomain.remote_dom;
-    struct domain *remote = domain_get(id == DOMID_SELF ? c->d->id : id);
+    struct domain *remote = domain_get(op->remote_dom == DOMID_SELF ? c->d->id : op->remote_dom);
     if (!remote)
         return -ESRCH;
-    long rc = evtchn_bind_interdomain(c->d, remote, a->bind_interdomain.remote_port, &a->bind_interdomain.local_port);
+    long rc = evtchn_bind_interdomain(c->d, remote, op->remote_port, &op->local_port);
     domain_put(remote);
     return rc;
 }
 
-static long op_bind_virq(struct hc_call *c, union evtchn_arg *a)
-{
-    return evtchn_bind_virq(c->d, a->bind_virq.virq, a->bind_virq.vcpu, &a->bind_virq.port);
-}
-
-static long op_bind_pirq(struct hc_call *c, union evtchn_arg *a)
-{
-    bool share = a->bind_pirq.flags & BIND_PIRQ__WILL_SHARE;
-    return evtchn_bind_pirq(c->d, a->bind_pirq.pirq, share, &a->bind_pirq.port);
-}
-
-static long op_close(struct hc_call *c, union evtchn_arg *a) { return evtchn_close(c->d, a->close.port); }
-static long op_send(struct hc_call *c, union evtchn_arg *a) { return evtchn_send(c->d, a->send.port); }
-static long op_unmask(struct hc_call *c, union evtchn_arg *a) { return evtchn_unmask(c->d, a->unmask.port); }
-
-static long op_status(struct hc_call *c, union evtchn_arg *a)
-{
-    struct domain *d;
-    long rc = door_target_get(c, a->status.dom, &d);
-    if (rc)
-        return rc;
-    rc = evtchn_get_status(d, a->status.port, &a->status);
-    domain_put(d);
-    return rc;
-}
-
-static long op_alloc_unbound(struct hc_call *c, union evtchn_arg *a)
-{
-    struct domain *d;
-    domid_t remote = a->alloc_unbound.remote_dom == DOMID_SELF ? c->d->id : a->alloc_unbound.remote_dom;
-    long rc = door_target_get(c, a->alloc_unbound.dom, &d);
-    if (rc)
-        return rc;
-    rc = evtchn_alloc_unbound(d, remote, &a->alloc_unbound.port);
-    domain_put(d);
-    return rc;
-}
-
-static long op_bind_ipi(struct hc_call *c, union evtchn_arg *a)
-{
-    return evtchn_bind_ipi(c->d, a->bind_ipi.vcpu, &a->bind_ipi.port);
-}
-
-static long op_bind_vcpu(struct hc_call *c, union evtchn_arg *a)
-{
-    return evtchn_bind_vcpu(c->d, a->bind_vcpu.port, a->bind_vcpu.vcpu);
-}
-
 /* Another domain must stand still: its vCPUs would bind again meanwhile. */
-static long op_reset(struct hc_call *c, union evtchn_arg *a)
+static long reset(struct hc_call *c, struct domain *d)
 {
-    struct domain *d;
-    long rc = door_target_get(c, a->reset.dom, &d);
-    if (rc)
-        return rc;
-    rc = d != c->d && !d->paused_by_tools ? -EINVAL : evtchn_reset(d);
+    if (d != c->d && !d->paused_by_tools)
+        return -EINVAL;
+    long rc = evtchn_reset(d);
     while (rc == -ERESTART && !hypercall_preempt(c))
         rc = evtchn_reset(d);
-    domain_put(d);
     return rc; /* -ERESTART is HC_AGAIN, with the same arguments: it remembers how far it got */
 }
 
-static long op_init_control(struct hc_call *c, union evtchn_arg *a)
+/* Operations that name the domain they are about. */
+static long run_on(struct hc_call *c, uint32_t cmd, domid_t id, union evtchn_arg *a)
 {
-    struct evtchn_init_control *op = &a->init_control;
-    return evtchn_init_control(c->d, op->vcpu, gfn(op->control_gfn), op->offset, &op->link_bits);
+    struct domain *d;
+    long rc = door_domain(c, id, &d);
+    if (rc)
+        return rc;
+    if (cmd == EVTCHNOP_status)
+        rc = evtchn_get_status(d, a->status.port, &a->status);
+    else if (cmd == EVTCHNOP_reset)
+        rc = reset(c, d);
+    else
+        rc = evtchn_alloc_unbound(d, a->alloc_unbound.remote_dom == DOMID_SELF ? c->d->id : a->alloc_unbound.remote_dom,
+                                  &a->alloc_unbound.port);
+    domain_put(d);
+    return rc;
 }
 
-static long op_expand_array(struct hc_call *c, union evtchn_arg *a)
+static long run(struct hc_call *c, uint32_t cmd, union evtchn_arg *a)
 {
-    return evtchn_expand_array(c->d, gfn(a->expand_array.array_gfn));
+    struct domain *d = c->d;
+    switch (cmd) {
+    case EVTCHNOP_send: return evtchn_send(d, a->send.port);
+    case EVTCHNOP_unmask: return evtchn_unmask(d, a->unmask.port);
+    case EVTCHNOP_close: return evtchn_close(d, a->close.port);
+    case EVTCHNOP_status: return run_on(c, cmd, a->status.dom, a);
+    case EVTCHNOP_reset: return run_on(c, cmd, a->reset.dom, a);
+    case EVTCHNOP_alloc_unbound: return run_on(c, cmd, a->alloc_unbound.dom, a);
+    case EVTCHNOP_bind_interdomain: return bind_interdomain(c, &a->bind_interdomain);
+    case EVTCHNOP_bind_virq: return evtchn_bind_virq(d, a->bind_virq.virq, a->bind_virq.vcpu, &a->bind_virq.port);
+    case EVTCHNOP_bind_ipi: return evtchn_bind_ipi(d, a->bind_ipi.vcpu, &a->bind_ipi.port);
+    case EVTCHNOP_bind_vcpu: return evtchn_bind_vcpu(d, a->bind_vcpu.port, a->bind_vcpu.vcpu);
+    case EVTCHNOP_set_priority: return evtchn_set_priority(d, a->set_priority.port, a->set_priority.priority);
+    case EVTCHNOP_init_control: return evtchn_init_control(d, &a->init_control);
+    default: return evtchn_expand_array(d, gfn(a->expand_array.array_gfn));
+    }
 }
 
-static long op_set_priority(struct hc_call *c, union evtchn_arg *a)
-{
-    return evtchn_set_priority(c->d, a->set_priority.port, a->set_priority.priority);
-}
+#define PORT_OF(type, field) offsetof(struct type, field)
 
-#define NO_PORT 0xff
-#define PORT_AT(type, field) (offsetof(struct type, field))
-
-/* `out`: the structure is written back; `port`: where in it a new port of the caller's is. */
+/* `size`: of the structure, 0: no such operation; `out`: it is written back; `port`: where in it a new port of the
+ * caller's is, 0: there is none. */
 static const struct row {
-    long (*run)(struct hc_call *c, union evtchn_arg *a);
     uint8_t size, port;
     bool out;
 } rows[] = {
-    [EVTCHNOP_bind_interdomain] = { op_bind_interdomain, sizeof(struct evtchn_bind_interdomain),
-                                    PORT_AT(evtchn_bind_interdomain, local_port), true },
-    [EVTCHNOP_bind_virq] = { op_bind_virq, sizeof(struct evtchn_bind_virq), PORT_AT(evtchn_bind_virq, port), true },
-    [EVTCHNOP_bind_pirq] = { op_bind_pirq, sizeof(struct evtchn_bind_pirq), PORT_AT(evtchn_bind_pirq, port), true },
-    [EVTCHNOP_close] = { op_close, sizeof(struct evtchn_close), NO_PORT, false },
-    [EVTCHNOP_send] = { op_send, sizeof(struct evtchn_send), NO_PORT, false },
-    [EVTCHNOP_status] = { op_status, sizeof(struct evtchn_status), NO_PORT, true },
-    [EVTCHNOP_alloc_unbound] = { op_alloc_unbound, sizeof(struct evtchn_alloc_unbound),
-                                 PORT_AT(evtchn_alloc_unbound, port), true },
-    [EVTCHNOP_bind_ipi] = { op_bind_ipi, sizeof(struct evtchn_bind_ipi), PORT_AT(evtchn_bind_ipi, port), true },
-    [EVTCHNOP_bind_vcpu] = { op_bind_vcpu, sizeof(struct evtchn_bind_vcpu), NO_PORT, false },
-    [EVTCHNOP_unmask] = { op_unmask, sizeof(struct evtchn_unmask), NO_PORT, false },
-    [EVTCHNOP_reset] = { op_reset, sizeof(struct evtchn_reset), NO_PORT, false },
-    [EVTCHNOP_init_control] = { op_init_control, sizeof(struct evtchn_init_control), NO_PORT, true },
-    [EVTCHNOP_expand_array] = { op_expand_array, sizeof(struct evtchn_expand_array), NO_PORT, false },
-    [EVTCHNOP_set_priority] = { op_set_priority, sizeof(struct evtchn_set_priority), NO_PORT, false },
+    [EVTCHNOP_bind_interdomain] = { sizeof(struct evtchn_bind_interdomain),
+                                    PORT_OF(evtchn_bind_interdomain, local_port), true },
+    [EVTCHNOP_bind_virq] = { sizeof(struct evtchn_bind_virq), PORT_OF(evtchn_bind_virq, port), true },
+    [EVTCHNOP_close] = { sizeof(struct evtchn_close) },
+    [EVTCHNOP_send] = { sizeof(struct evtchn_send) },
+    [EVTCHNOP_status] = { sizeof(struct evtchn_status), .out = true },
+    [EVTCHNOP_alloc_unbound] = { sizeof(struct evtchn_alloc_unbound), PORT_OF(evtchn_alloc_unbound, port), true },
+    [EVTCHNOP_bind_ipi] = { sizeof(struct evtchn_bind_ipi), PORT_OF(evtchn_bind_ipi, port), true },
+    [EVTCHNOP_bind_vcpu] = { sizeof(struct evtchn_bind_vcpu) },
+    [EVTCHNOP_unmask] = { sizeof(struct evtchn_unmask) },
+    [EVTCHNOP_reset] = { sizeof(struct evtchn_reset) },
+    [EVTCHNOP_init_control] = { sizeof(struct evtchn_init_control), .out = true },
+    [EVTCHNOP_expand_array] = { sizeof(struct evtchn_expand_array) },
+    [EVTCHNOP_set_priority] = { sizeof(struct evtchn_set_priority) },
 };
 
 /* The new port cannot be told to the guest. In alloc_unbound it may be another domain's. */
-static void undo_port(struct hc_call *c, unsigned cmd, const union evtchn_arg *a)
+static void undo_port(struct hc_call *c, uint32_t cmd, const union evtchn_arg *a)
 {
     struct domain *d;
     uint32_t port = *(const uint32_t *)((const char *)a + rows[cmd].port);
-    if (door_target_get(c, cmd == EVTCHNOP_alloc_unbound ? a->alloc_unbound.dom : DOMID_SELF, &d))
+    if (door_domain(c, cmd == EVTCHNOP_alloc_unbound ? a->alloc_unbound.dom : DOMID_SELF, &d))
         return;
     if (evtchn_close(d, port))
         log_guest(d, "port %u was closed before its owner knew it", port);
@@ -178,17 +134,16 @@ long hc_event_channel(struct hc_call *c)
     uint32_t cmd = c->arg[0];
     union evtchn_arg a;
 
-    if (unlikely(cmd >= ARRAY_SIZE(rows) || !rows[cmd].run))
+    if (unlikely(cmd >= ARRAY_SIZE(rows) || !rows[cmd].size))
         return -ENOSYS;
-    const struct row *row = &rows[cmd];
-    if (unlikely(guest_read(c->v, &a, c->arg[1], row->size)))
+    if (unlikely(guest_read(c->v, &a, c->arg[1], rows[cmd].size)))
         return -EFAULT;
-    long rc = row->run(c, &a);
-    if (rc || !row->out)
+    long rc = run(c, cmd, &a);
+    if (rc || !rows[cmd].out)
         return rc;
-    if (likely(!guest_write(c->v, c->arg[1], &a, row->size)))
+    if (likely(!guest_write(c->v, c->arg[1], &a, rows[cmd].size)))
         return 0;
-    if (row->port != NO_PORT)
+    if (rows[cmd].port)
         undo_port(c, cmd, &a);
     return -EFAULT;
 }

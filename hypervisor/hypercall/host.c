@@ -25,7 +25,6 @@
 #define FEATURE_WORDS 13
 #define RATELIMIT_US (SCHED_GRANULE_NS / 1000)
 #define KEYS_MAX 64
-#define LIST_STEP 64 /* elements of a list a call serves at most; tools ask again */
 #define LOCAL_DISTANCE 10
 
 _Static_assert(sizeof(struct xen_sysctl) == 136, "layout of interface version 0x15");
@@ -124,12 +123,6 @@ static long get_policy(struct hc_call *c, struct xen_sysctl *op)
         return -EOPNOTSUPP;
     p->nr_msrs = 0;
     return door_cpuid_leaves(c, c->v, (uintptr_t)p->leaves.p, &p->nr_leaves);
-}
-
-static long get_levelling(struct hc_call *c, struct xen_sysctl *op)
-{
-    op->u.cpu_levelling_caps.caps = 0; /* CPUID is always intercepted */
-    return 0;
 }
 
 /* --- memory, processors, domains
@@ -240,47 +233,22 @@ static long numa_info(struct hc_call *c, struct xen_sysctl *op)
     return 0;
 }
 
-static long pci_topology(struct hc_call *c, struct xen_sysctl *op)
-{
-    struct xen_sysctl_pcitopoinfo *t = &op->u.pcitopoinfo;
-    uint32_t count = MIN(t->num_devs, LIST_STEP);
-    if (!t->devs.p || !t->nodes.p)
-        return -EINVAL;
-    for (uint32_t i = 0; i < count; i++) {
-        struct physdev_pci_device dev;
-        if (guest_read(c->v, &dev, (uintptr_t)(t->devs.p + i), sizeof(dev)))
-            return -EFAULT;
-        uint32_t sbdf = dev.seg << 16 | dev.bus << 8 | dev.devfn;
-        uint32_t node = metal_pci_read(sbdf, 0, 2) == 0xffff ? XEN_INVALID_DEV : 0;
-        if (guest_write(c->v, (uintptr_t)(t->nodes.p + i), &node, sizeof(node)))
-            return -EFAULT;
-    }
-    t->num_devs = count;
-    return 0;
-}
-
 /* One pool with all CPUs and domains. */
 static long cpupool(struct hc_call *c, struct xen_sysctl *op)
 {
     struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
-    uint64_t cpus[4] = { 0 };
+    uint64_t cpus[4];
     struct domain *d;
-    switch (p->op) {
-    case XEN_SYSCTL_CPUPOOL_OP_INFO:
-        if (p->cpupool_id)
-            return -ENOENT;
-        p->sched_id = XEN_SCHEDULER_CREDIT2;
-        p->n_dom = 0;
-        for (uint32_t from = 0; from < DOMID_FIRST_RESERVED && (d = domain_next(from)); p->n_dom++) {
-            from = d->id + 1;
-            domain_put(d);
-        }
-        door_online_cpus(cpus);
-        return door_write_cpus(c->v, &p->cpumap, cpus);
-    case XEN_SYSCTL_CPUPOOL_OP_FREEINFO: return door_write_cpus(c->v, &p->cpumap, cpus);
-    case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN: return p->cpupool_id ? -ENOENT : 0;
-    default: return -EOPNOTSUPP;
+    if (p->op != XEN_SYSCTL_CPUPOOL_OP_INFO || p->cpupool_id)
+        return p->op != XEN_SYSCTL_CPUPOOL_OP_INFO ? -EOPNOTSUPP : -ENOENT;
+    p->sched_id = XEN_SCHEDULER_CREDIT2;
+    p->n_dom = 0;
+    for (uint32_t from = 0; from < DOMID_FIRST_RESERVED && (d = domain_next(from)); p->n_dom++) {
+        from = d->id + 1;
+        domain_put(d);
     }
+    door_online_cpus(cpus);
+    return door_write_cpus(c->v, &p->cpumap, cpus);
 }
 
 static long scheduler(struct hc_call *c, struct xen_sysctl *op)
@@ -360,15 +328,6 @@ static long pm_op(struct hc_call *c, struct xen_sysctl *op)
     return op->u.pm_op.cpuid < metal_nr_cpus() ? -ENODEV : -EINVAL; /* no governor here */
 }
 
-static long cpu_hotplug(struct hc_call *c, struct xen_sysctl *op)
-{
-    if (op->u.cpu_hotplug.cpu >= metal_nr_cpus())
-        return -EINVAL;
-    return op->u.cpu_hotplug.op == XEN_SYSCTL_CPU_HOTPLUG_ONLINE ? 0 : -EBUSY;
-}
-
-static long page_offline(struct hc_call *c, struct xen_sysctl *op) { return -EPERM; }
-
 /* --- sysctl
  * ----------------------------------------------------------------------------------------------------------------- */
 
@@ -381,15 +340,11 @@ static long (*const sysctls[])(struct hc_call *c, struct xen_sysctl *op) = {
     [XEN_SYSCTL_getcpuinfo] = cpu_info,
     [XEN_SYSCTL_availheap] = avail_heap,
     [XEN_SYSCTL_get_pmstat] = get_pmstat,
-    [XEN_SYSCTL_cpu_hotplug] = cpu_hotplug,
     [XEN_SYSCTL_pm_op] = pm_op,
-    [XEN_SYSCTL_page_offline_op] = page_offline,
     [XEN_SYSCTL_cputopoinfo] = cpu_topology,
     [XEN_SYSCTL_numainfo] = numa_info,
     [XEN_SYSCTL_cpupool_op] = cpupool,
     [XEN_SYSCTL_scheduler_op] = scheduler,
-    [XEN_SYSCTL_pcitopoinfo] = pci_topology,
-    [XEN_SYSCTL_get_cpu_levelling_caps] = get_levelling,
     [XEN_SYSCTL_get_cpu_featureset] = get_featureset,
     [XEN_SYSCTL_get_cpu_policy] = get_policy,
 };
@@ -432,7 +387,6 @@ static long remove_device(struct domain *d, uint32_t sbdf)
     return iommu_assign(NULL, sbdf);
 }
 
-/* Operations whose structure begins with segment, bus, devfn. */
 static long device_op(struct hc_call *c)
 {
     struct physdev_pci_device dev;
@@ -445,20 +399,6 @@ static long device_op(struct hc_call *c)
         return remove_device(c->d, sbdf);
     /* prepare_msix, release_msix, restore_msi_ext: the trapped capability does all that */
     return metal_pci_read(sbdf, 0, 2) == 0xffff ? -ENODEV : 0;
-}
-
-/* The older ones have no segment. */
-static long old_device_op(struct hc_call *c)
-{
-    struct physdev_manage_pci dev;
-    if (guest_read(c->v, &dev, c->arg[1], sizeof(dev)))
-        return -EFAULT;
-    uint32_t sbdf = dev.bus << 8 | dev.devfn;
-    if (c->arg[0] == PHYSDEVOP_manage_pci_remove)
-        return remove_device(c->d, sbdf);
-    if (c->arg[0] == PHYSDEVOP_restore_msi)
-        return metal_pci_read(sbdf, 0, 2) == 0xffff ? -ENODEV : 0;
-    return add_device(c->d, sbdf);
 }
 
 static long reserve_mmcfg(struct hc_call *c)
@@ -491,10 +431,6 @@ long hc_physdev(struct hc_call *c)
     case PHYSDEVOP_prepare_msix:
     case PHYSDEVOP_release_msix:
     case PHYSDEVOP_restore_msi_ext: return device_op(c);
-    case PHYSDEVOP_manage_pci_add:
-    case PHYSDEVOP_manage_pci_add_ext:
-    case PHYSDEVOP_manage_pci_remove:
-    case PHYSDEVOP_restore_msi: return old_device_op(c);
     case PHYSDEVOP_pci_mmcfg_reserved: return reserve_mmcfg(c);
     case PHYSDEVOP_setup_gsi: return setup_gsi(c);
     case PHYSDEVOP_dbgp_op: /* the console does not use a debug port of EHCI */ return 0;

@@ -23,6 +23,10 @@
 
 _Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
 _Static_assert(sizeof(struct efi_guid) == sizeof(struct xenpf_efi_guid), "the same GUID");
+_Static_assert(sizeof(struct efi_time) == sizeof(struct xenpf_efi_time) &&
+                   offsetof(struct efi_time, nanosecond) == offsetof(struct xenpf_efi_time, ns) &&
+                   offsetof(struct efi_time, daylight) == offsetof(struct xenpf_efi_time, daylight),
+               "the same time");
 
 static struct pm_data pm_data[MACHINE_MAX_CPUS];
 
@@ -39,11 +43,6 @@ static long set_time(uint64_t secs, uint32_t nsecs, uint64_t at)
     return 0;
 }
 
-static long settime32(struct hc_call *c, struct xen_platform_op *op)
-{
-    return set_time(op->u.settime32.secs, op->u.settime32.nsecs, op->u.settime32.system_time);
-}
-
 static long settime64(struct hc_call *c, struct xen_platform_op *op)
 {
     struct xenpf_settime64 *t = &op->u.settime64;
@@ -53,58 +52,27 @@ static long settime64(struct hc_call *c, struct xen_platform_op *op)
 /* --- EFI runtime services
  * --------------------------------------------------------------------------------------------- */
 
-static void time_out(struct xenpf_efi_time *to, const struct efi_time *from)
-{
-    *to = (struct xenpf_efi_time){ from->year,   from->month,      from->day,      from->hour,    from->minute,
-                                   from->second, from->nanosecond, from->timezone, from->daylight };
-}
-
-static struct efi_time time_in(const struct xenpf_efi_time *from)
-{
-    return (struct efi_time){ .year = from->year,
-                              .month = from->month,
-                              .day = from->day,
-                              .hour = from->hour,
-                              .minute = from->min,
-                              .second = from->sec,
-                              .nanosecond = from->ns,
-                              .timezone = from->tz,
-                              .daylight = from->daylight };
-}
-
-static long efi_time_call(struct xenpf_efi_runtime_call *e)
+static long get_time(struct xenpf_efi_runtime_call *e)
 {
     struct efi_time_capabilities capabilities = { 0 };
     struct efi_time time = { 0 };
-    bool enabled = false, pending = false;
-    switch (e->function) {
-    case XEN_EFI_get_time:
-        if (e->misc)
-            return -EINVAL;
-        e->status = efi_runtime_get_time(&time, &capabilities);
-        time_out(&e->u.get_time.time, &time);
-        e->u.get_time.resolution = capabilities.resolution;
-        e->u.get_time.accuracy = capabilities.accuracy;
-        e->misc = capabilities.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
-        return 0;
-    case XEN_EFI_set_time:
-        time = time_in(&e->u.set_time);
-        e->status = efi_runtime_set_time(&time);
-        return e->misc ? -EINVAL : 0;
-    case XEN_EFI_get_wakeup_time:
-        e->status = efi_runtime_get_wakeup(&enabled, &pending, &time);
-        time_out(&e->u.get_wakeup_time, &time);
-        e->misc = (enabled ? XEN_EFI_GET_WAKEUP_TIME_ENABLED : 0) | (pending ? XEN_EFI_GET_WAKEUP_TIME_PENDING : 0);
-        return 0;
-    default:
-        time = time_in(&e->u.set_wakeup_time);
-        e->status = efi_runtime_set_wakeup(e->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE,
-                                           e->misc & XEN_EFI_SET_WAKEUP_TIME_ENABLE_ONLY ? NULL : &time);
-        return 0;
-    }
+    e->status = efi_runtime_get_time(&time, &capabilities);
+    memcpy(&e->u.get_time.time, &time, sizeof(time));
+    e->u.get_time.resolution = capabilities.resolution;
+    e->u.get_time.accuracy = capabilities.accuracy;
+    e->misc = capabilities.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
+    return 0;
 }
 
-/* A name of at most a page, with its end. */
+static long set_efi_time(struct xenpf_efi_runtime_call *e)
+{
+    struct efi_time time;
+    memcpy(&time, &e->u.set_time, sizeof(time));
+    e->status = efi_runtime_set_time(&time);
+    return 0;
+}
+
+/* A name of at most a page, with its end; what follows it may not be readable. */
 static long read_name(struct hc_call *c, uint16_t *name, uint64_t at)
 {
     for (unsigned i = 0; i < NAME_MAX_BYTES / 2; i++) {
@@ -123,8 +91,8 @@ static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, ui
     uint64_t room = MIN(e->u.get_variable.size, DATA_MAX), size = room;
     memcpy(&guid, &e->u.get_variable.vendor_guid, sizeof(guid));
     long rc = read_name(c, name, (uintptr_t)e->u.get_variable.name.p);
-    if (rc || e->misc)
-        return rc ? rc : -EINVAL;
+    if (rc)
+        return rc;
     e->status = efi_runtime_get_variable(name, &guid, &attributes, &size, data);
     e->misc = attributes;
     e->u.get_variable.size = size;
@@ -154,7 +122,7 @@ static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, u
     uint64_t room = MIN(e->u.get_next_variable_name.size, NAME_MAX_BYTES), size = room;
     uint64_t at = (uintptr_t)e->u.get_next_variable_name.name.p;
     memcpy(&guid, &e->u.get_next_variable_name.vendor_guid, sizeof(guid));
-    long rc = e->misc ? -EINVAL : read_name(c, name, at);
+    long rc = read_name(c, name, at);
     if (rc)
         return rc;
     e->status = efi_runtime_next_variable(&size, name, &guid);
@@ -195,24 +163,17 @@ static long efi_variable_call(struct hc_call *c, struct xenpf_efi_runtime_call *
 static long efi_call(struct hc_call *c, struct xen_platform_op *op)
 {
     struct xenpf_efi_runtime_call *e = &op->u.efi_runtime_call;
-    uint32_t count = 0;
     if (!efi_runtime_present())
         return -ENOSYS;
+    if (e->misc && e->function != XEN_EFI_set_variable && e->function != XEN_EFI_query_variable_info)
+        return -EINVAL; /* the others have no flags */
     switch (e->function) {
-    case XEN_EFI_get_time:
-    case XEN_EFI_set_time:
-    case XEN_EFI_get_wakeup_time:
-    case XEN_EFI_set_wakeup_time: return efi_time_call(e);
+    case XEN_EFI_get_time: return get_time(e);
+    case XEN_EFI_set_time: return set_efi_time(e);
     case XEN_EFI_get_variable:
     case XEN_EFI_set_variable:
     case XEN_EFI_get_next_variable_name: return efi_variable_call(c, e);
     case XEN_EFI_query_variable_info: return query_variables(e);
-    case XEN_EFI_get_next_high_monotonic_count:
-        e->status = efi_runtime_next_high_monotonic(&count);
-        e->misc = count;
-        return 0;
-    case XEN_EFI_query_capsule_capabilities: /* updates go through the ESP */
-    case XEN_EFI_update_capsule: e->status = EFI_UNSUPPORTED; return 0;
     default: return -ENOSYS;
     }
 }
@@ -282,47 +243,12 @@ static long cpu_info(struct hc_call *c, struct xen_platform_op *op)
     return 0;
 }
 
-static long cpu_version(struct hc_call *c, struct xen_platform_op *op)
+/* All are online, always. */
+static long cpu_hotplug(struct hc_call *c, struct xen_platform_op *op)
 {
-    struct xenpf_pcpu_version *p = &op->u.pcpu_version;
-    bool there = p->xen_cpuid < metal_nr_cpus();
-    p->max_present = metal_nr_cpus() - 1;
-    memset(p->vendor_id, 0, sizeof(p->vendor_id));
-    if (there)
-        memcpy(p->vendor_id, hv_machine.vendor, sizeof(p->vendor_id));
-    p->family = there ? hv_machine.family : 0;
-    p->model = there ? hv_machine.model : 0;
-    p->stepping = there ? hv_machine.stepping : 0;
-    return 0;
-}
-
-static long cpu_online(struct hc_call *c, struct xen_platform_op *op)
-{
-    return op->u.cpu_ol.cpuid < metal_nr_cpus() ? 0 : -EINVAL; /* all are, always */
-}
-
-static long cpu_offline(struct hc_call *c, struct xen_platform_op *op)
-{
-    return op->u.cpu_ol.cpuid < metal_nr_cpus() ? -EBUSY : -EINVAL;
-}
-
-static long get_idle_time(struct hc_call *c, struct xen_platform_op *op)
-{
-    struct xenpf_getidletime *g = &op->u.getidletime;
-    uint64_t asked[4] = { 0 }, now = metal_now();
-    uint32_t bits = MIN(g->cpumap_nr_cpus, 256u);
-    if (guest_read(c->v, asked, (uintptr_t)g->cpumap_bitmap.p, (bits + 7) / 8))
-        return -EFAULT;
-    for (uint32_t i = 0; i < bits; i++) {
-        bool there = i < metal_nr_cpus();
-        uint64_t idle = there ? sched_idle_time(i, now) : 0;
-        if (asked[i / 64] & BIT(i % 64) && guest_write(c->v, (uintptr_t)(g->idletime.p + i), &idle, sizeof(idle)))
-            return -EFAULT;
-        if (!there)
-            asked[i / 64] &= ~BIT(i % 64);
-    }
-    g->now = now;
-    return guest_write(c->v, (uintptr_t)g->cpumap_bitmap.p, asked, (bits + 7) / 8);
+    if (op->u.cpu_ol.cpuid >= metal_nr_cpus())
+        return -EINVAL;
+    return op->cmd == XENPF_cpu_online ? 0 : -EBUSY;
 }
 
 /* --- power
@@ -387,25 +313,18 @@ static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
     return metal_enter_sleep(s->sleep_state, s->val_a, s->val_b, extended);
 }
 
-static long refuse(struct hc_call *c, struct xen_platform_op *op) { return -EPERM; }
-
 /* --- the door
  * ----------------------------------------------------------------------------------------------------------------- */
 
 static long (*const operations[])(struct hc_call *c, struct xen_platform_op *op) = {
-    [XENPF_settime32] = settime32,
     [XENPF_settime64] = settime64,
-    [XENPF_microcode_update] = refuse, /* at boot, by firmware */
     [XENPF_efi_runtime_call] = efi_call,
     [XENPF_firmware_info] = firmware_info,
     [XENPF_enter_acpi_sleep] = enter_sleep,
-    [XENPF_getidletime] = get_idle_time,
     [XENPF_set_processor_pminfo] = set_pm_info,
     [XENPF_get_cpuinfo] = cpu_info,
-    [XENPF_get_cpu_version] = cpu_version,
-    [XENPF_cpu_online] = cpu_online,
-    [XENPF_cpu_offline] = cpu_offline,
-    [XENPF_get_symbol] = refuse,
+    [XENPF_cpu_online] = cpu_hotplug,
+    [XENPF_cpu_offline] = cpu_hotplug,
 };
 
 long hc_platform(struct hc_call *c)

@@ -25,7 +25,6 @@
 
 #define CLOSE_STEP 256 /* ports looked at before -ERESTART */
 #define BUSY_TRIES 4
-#define MAX_PIRQS (PAGE_SIZE / sizeof(uint32_t))
 
 static spinlock_t binding_lock = SPINLOCK(LOCK_EVTCHN);
 
@@ -64,7 +63,7 @@ static void deliver(struct evtchn_space *s, uint32_t port, struct port *p)
 static int port_fresh(struct evtchn_space *s, uint32_t *port)
 {
     uint32_t n = load_relaxed(&s->nr_ports);
-    if (n >= s->limit || n >= ops_of(s)->max_ports(s))
+    if (n >= ops_of(s)->max_ports)
         return -ENOSPC;
     if (!load_relaxed(&s->pages[n / PORTS_PER_PAGE])) {
         struct port *page = page_alloc();
@@ -161,7 +160,6 @@ static int port_close(struct evtchn_space *s, uint32_t port)
     case PORT_RESERVED: return -EINVAL;
     case PORT_INTERDOMAIN: port_unbind(port_of(p->remote->events, p->number), s->domain->id); break;
     case PORT_VIRQ: store_relaxed(virq_slot(s, p->number, load_relaxed(&p->vcpu)), 0); break;
-    case PORT_PIRQ: s->pirqs[p->number] = 0; break;
     }
     port_bind(p, PORT_FREE, NULL, 0);
     ops_of(s)->clear_pending(s, port, p);
@@ -200,8 +198,6 @@ int evtchn_init(struct domain *d)
     if (!s)
         return -ENOMEM;
     s->domain = d;
-    s->word_bits = 64;
-    s->limit = EVTCHN_FIFO_NR_CHANNELS;
     atomic_init(&s->ops, &evtchn_ops_2l);
     if (port_fresh(s, &port)) {
         pages_free(s, space_order());
@@ -238,8 +234,6 @@ void evtchn_free(struct domain *d)
     for (unsigned i = 0; i < ARRAY_SIZE(s->pages); i++)
         if (load_relaxed(&s->pages[i]))
             page_free(load_relaxed(&s->pages[i]));
-    if (s->pirqs)
-        page_free(s->pirqs);
     pages_free(s, space_order());
     d->events = NULL;
 }
@@ -258,13 +252,6 @@ int evtchn_reset(struct domain *d)
     }
     spin_unlock(&binding_lock);
     return rc;
-}
-
-void evtchn_set_limit(struct domain *d, uint32_t last)
-{
-    spin_lock(&binding_lock);
-    d->events->limit = MIN(last, EVTCHN_FIFO_NR_CHANNELS - 1) + 1;
-    spin_unlock(&binding_lock);
 }
 
 /* --- binding --------------------------------------------------------------------------------------------------------
@@ -335,31 +322,6 @@ int evtchn_bind_ipi(struct domain *d, unsigned vcpu, uint32_t *port)
     return rc;
 }
 
-int evtchn_bind_pirq(struct domain *d, uint32_t pirq, bool share, uint32_t *port)
-{
-    struct evtchn_space *s = d->events;
-    if (pirq >= MAX_PIRQS)
-        return -EINVAL;
-    spin_lock(&d->lock);
-    bool permitted = rangeset_contains(&d->irqs, pirq, pirq);
-    spin_unlock(&d->lock);
-    if (!permitted)
-        return -EPERM;
-
-    spin_lock(&binding_lock);
-    int rc = -ENOMEM;
-    if (!s->pirqs && !(s->pirqs = page_alloc()))
-        goto unlock;
-    rc = s->pirqs[pirq] ? -EEXIST : port_take(s, port);
-    if (!rc) {
-        port_bind(port_of(s, *port), PORT_PIRQ, NULL, pirq);
-        s->pirqs[pirq] = *port;
-    }
-unlock:
-    spin_unlock(&binding_lock);
-    return rc;
-}
-
 int evtchn_close(struct domain *d, uint32_t port)
 {
     spin_lock(&binding_lock);
@@ -389,8 +351,7 @@ int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out
     static const uint8_t abi[] = {
         [PORT_FREE] = EVTCHNSTAT_closed,     [PORT_RESERVED] = EVTCHNSTAT_closed,
         [PORT_UNBOUND] = EVTCHNSTAT_unbound, [PORT_INTERDOMAIN] = EVTCHNSTAT_interdomain,
-        [PORT_PIRQ] = EVTCHNSTAT_pirq,       [PORT_VIRQ] = EVTCHNSTAT_virq,
-        [PORT_IPI] = EVTCHNSTAT_ipi,
+        [PORT_VIRQ] = EVTCHNSTAT_virq,       [PORT_IPI] = EVTCHNSTAT_ipi,
     };
     spin_lock(&binding_lock);
     struct port *p = port_of(d->events, port);
@@ -402,8 +363,6 @@ int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out
         } else if (p->state == PORT_INTERDOMAIN) {
             out->u.interdomain.dom = p->remote->id;
             out->u.interdomain.port = p->number;
-        } else if (p->state == PORT_PIRQ) {
-            out->u.pirq = p->number;
         } else if (p->state == PORT_VIRQ) {
             out->u.virq = p->number;
         }
@@ -412,15 +371,15 @@ int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out
     return p ? 0 : -EINVAL;
 }
 
-int evtchn_init_control(struct domain *d, unsigned vcpu, gfn_t control, uint32_t offset, uint8_t *link_bits)
+int evtchn_init_control(struct domain *d, struct evtchn_init_control *op)
 {
-    struct vcpu *v = vcpu_of(d, vcpu);
+    struct vcpu *v = vcpu_of(d, op->vcpu);
     if (!v)
         return -ENOENT;
     spin_lock(&binding_lock);
-    int rc = d->events->closed ? -EINVAL : fifo_init_control(d->events, v, control, offset);
+    int rc = d->events->closed ? -EINVAL : fifo_init_control(d->events, v, gfn(op->control_gfn), op->offset);
     spin_unlock(&binding_lock);
-    *link_bits = EVTCHN_FIFO_LINK_BITS;
+    op->link_bits = EVTCHN_FIFO_LINK_BITS;
     return rc;
 }
 
@@ -516,10 +475,7 @@ void evtchn_resend(struct vcpu *v)
     struct vcpu_info *info = info_of(v);
     if (!info)
         return;
-    if (v->domain->events->word_bits == 64)
-        __atomic_store_n(&info->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
-    else
-        __atomic_store_n((uint32_t *)info + 1, ~0u, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&info->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
     __atomic_store_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);
     vcpu_kick(v, WORK_EVENT);
 }

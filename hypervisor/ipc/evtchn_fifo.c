@@ -57,8 +57,6 @@ static _Atomic uint32_t *word_of(const struct evtchn_fifo *f, uint32_t port)
     return likely(page) ? page + port % WORDS_PER_PAGE : NULL;
 }
 
-static uint32_t max_ports(const struct evtchn_space *s) { return EVTCHN_FIFO_NR_CHANNELS; }
-
 /*
  * Makes `port` follow the tail; false when the guest has consumed that already. BUSY asks the guest to leave the word
  * alone; a guest that changes it all the same loses the event.
@@ -181,7 +179,7 @@ static bool is_busy(const struct evtchn_space *s, uint32_t port)
 }
 
 const struct evtchn_ops evtchn_ops_fifo = {
-    .max_ports = max_ports,
+    .max_ports = EVTCHN_FIFO_NR_CHANNELS,
     .set_pending = set_pending,
     .clear_pending = clear_pending,
     .unmask = unmask,

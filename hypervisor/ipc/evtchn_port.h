@@ -10,7 +10,7 @@
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 
-enum port_state { PORT_FREE, PORT_RESERVED, PORT_UNBOUND, PORT_INTERDOMAIN, PORT_PIRQ, PORT_VIRQ, PORT_IPI };
+enum port_state { PORT_FREE, PORT_RESERVED, PORT_UNBOUND, PORT_INTERDOMAIN, PORT_VIRQ, PORT_IPI };
 
 struct port {
     spinlock_t lock;          /* LOCK_PORT: state, remote, number; to change them the binding lock is needed as well */
@@ -22,7 +22,7 @@ struct port {
         struct domain *remote; /* PORT_INTERDOMAIN: lives as long as this state lasts */
         domid_t remote_id;     /* PORT_UNBOUND: who may bind */
     };
-    uint32_t number;       /* the remote port, the VIRQ, the PIRQ; free: the next free port */
+    uint32_t number;       /* the remote port, the VIRQ; free: the next free port */
     _Atomic uint32_t last; /* FIFO: the queue it was put into last; changed under that queue's lock */
 };
 _Static_assert(sizeof(struct port) == 32, "a page has no room to waste");
@@ -34,7 +34,7 @@ struct evtchn_fifo;
 struct evtchn_space;
 
 struct evtchn_ops {
-    uint32_t (*max_ports)(const struct evtchn_space *s);
+    uint32_t max_ports;
     /* Makes the port pending and notifies v when that wants it; true when it was not pending before. */
     bool (*set_pending)(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p);
     void (*clear_pending)(struct evtchn_space *s, uint32_t port, struct port *p);
@@ -46,15 +46,12 @@ struct evtchn_ops {
 struct evtchn_space {
     _Atomic(const struct evtchn_ops *) ops;
     struct domain *domain;
-    unsigned word_bits;        /* of the guest's shared info: 64 (32 for a 32-bit guest) */
     _Atomic uint32_t nr_ports; /* ports that were used so far; all below have a struct port */
     _Atomic bool polled;       /* a vCPU may be in SCHEDOP_poll */
     /* The binding lock: */
     bool closed;     /* no more bindings: the domain dies */
-    uint32_t limit;  /* no ports from here on */
     uint32_t active; /* ports neither free nor reserved */
     uint32_t free_first, free_last, cursor /* how far a reset got */;
-    uint32_t *pirqs; /* a page: the port each PIRQ is bound to */
     struct evtchn_fifo *fifo;
     _Atomic uint32_t virqs[NR_VIRQS]; /* global ones */
     struct port *_Atomic pages[EVTCHN_FIFO_NR_CHANNELS / PORTS_PER_PAGE];

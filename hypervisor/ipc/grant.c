@@ -429,7 +429,7 @@ int grant_grow(struct domain *d, unsigned frames)
     return rc;
 }
 
-mfn_t grant_frame(struct domain *d, unsigned index)
+mfn_t grant_frame(struct domain *d, uint64_t index)
 {
     struct grant_table *t = d->grants;
     mfn_t m = INVALID_MFN;
@@ -440,47 +440,8 @@ mfn_t grant_frame(struct domain *d, unsigned index)
     return m;
 }
 
-unsigned grant_frames(struct domain *d) { return load_relaxed(&d->grants->nr_frames); }
 unsigned grant_frames_max(struct domain *d) { return d->grants->max_frames; }
-
-int grant_preset(struct domain *d, uint32_t ref, domid_t to, gfn_t g)
-{
-    struct grant_table *t = d->grants;
-    int rc = -EINVAL;
-
-    spin_lock(&t->lock);
-    if (ref >= t->max_frames * ENTRIES_PER_FRAME || g.n >> 32)
-        goto unlock;
-    rc = grow_locked(t, ref / ENTRIES_PER_FRAME + 1) ? -ENOMEM : 0;
-    if (!rc && active_of(t, ref)->readers)
-        rc = -EBUSY;
-    if (!rc) {
-        entry_of(t, ref)->frame = g.n;
-        store_release(entry_head(entry_of(t, ref)), (uint32_t)to << 16 | GTF_permit_access);
-    }
-unlock:
-    spin_unlock(&t->lock);
-    return rc;
-}
-
-int grant_swap(struct domain *d, uint32_t a, uint32_t b)
-{
-    struct grant_table *t = d->grants;
-    int rc = GNTST_okay;
-
-    spin_lock(&t->lock);
-    if (!ref_valid(t, a) || !ref_valid(t, b)) {
-        rc = GNTST_bad_gntref;
-    } else if (active_of(t, a)->readers || active_of(t, b)->readers) {
-        rc = GNTST_eagain;
-    } else {
-        struct grant_entry_v1 was = *entry_of(t, a);
-        *entry_of(t, a) = *entry_of(t, b);
-        *entry_of(t, b) = was;
-    }
-    spin_unlock(&t->lock);
-    return rc;
-}
+unsigned grant_frames(struct domain *d) { return load_relaxed(&d->grants->nr_frames); }
 
 /* --- life
  * -------------------------------------------------------------------------------------------------------------- */
@@ -491,9 +452,9 @@ int grant_init(struct domain *d, unsigned max_frames, unsigned max_maptrack)
     if (!t)
         return -ENOMEM;
     spin_init(&t->lock, LOCK_GRANT);
+    d->grants = t;
     t->max_frames = MIN(max_frames, GRANT_FRAMES_MAX);
     t->max_maptrack = MIN(max_maptrack, MAPTRACK_MAX);
-    d->grants = t;
     if (t->max_frames && grant_grow(d, 1)) {
         grant_free(d);
         return -ENOMEM;

@@ -217,7 +217,6 @@ static void fake_ram(struct domain *d, uint64_t pages)
         CHECK(mfn_valid(m));
         memset(mfn_ptr(m), 0, PAGE_SIZE);
         CHECK(!p2m_map(&d->p2m, gfn(g), m, 0, P2M_RAM));
-        d->pages++;
     }
 }
 
@@ -227,7 +226,7 @@ static void fake_control_domain(unsigned vcpus)
     hv_control_domain = domain_create(0, vcpus);
     CHECK(hv_control_domain);
     struct domain *d = hv_control_domain;
-    d->control = d->privileged_for_all = true;
+    d->control = true;
     fake_ram(d, GUEST_PAGES);
     uint64_t *pml4 = (void *)guest(PML4 << 12), *pdpt = (void *)guest(PDPT << 12);
     pml4[0] = PDPT << 12 | 7;

@@ -35,9 +35,7 @@ struct packed e820entry {
 
 struct domain {
     domid_t id;
-    bool control;            /* may use every hypercall; the hardware is its own */
-    bool privileged_for_all; /* may name other domains in memory, event and grant operations */
-    bool is_hvm_flat;        /* HVM with device model (issue of guests); false: PVH */
+    bool control; /* may use every hypercall and name other domains; the hardware is its own */
     _Atomic uint32_t refs;
     _Atomic bool dying, shutting_down;
     _Atomic uint32_t paused_by_tools; /* how often; XEN_DOMCTL_pausedomain */
@@ -50,10 +48,8 @@ struct domain {
     unsigned max_vcpus;
 
     struct p2m p2m;
-    _Atomic uint64_t pages; /* frames it owns */
-    uint64_t max_pages;
-    _Atomic uint64_t claimed; /* pages put aside for it, XENMEM_claim_pages; changed by memory.c */
-    struct e820entry *e820;   /* a page, what XENMEM_memory_map tells; domain lock */
+    uint64_t max_pages;     /* of RAM in its p2m */
+    struct e820entry *e820; /* a page, what XENMEM_memory_map tells; domain lock */
     unsigned nr_e820;
     struct rangeset iomem, ioports, irqs; /* what it may be given or touches directly; domain lock */
     uint64_t *port_bitmap;                /* 3 pages, SVM's and VMX's I/O permission map: 1 = intercept */
@@ -69,11 +65,9 @@ struct domain {
 
     uint64_t hvm_params[64]; /* HVM_PARAM_*; domain lock */
     uint8_t callback_vector; /* of HVM_PARAM_CALLBACK_IRQ type vector; 0: none */
-    uint8_t
-        callback_gsi; /* the same for its types GSI and PCI INTx: raised while vCPU 0's upcall is pending; 0: none */
-    uint32_t pci_address; /* port 0xcf8; racy writers get what they deserve */
-    int64_t time_offset;  /* of its wall clock from the machine's, ns: XEN_DOMCTL_settimeoffset */
-    uint64_t watchdog[2]; /* SCHEDOP_watchdog: when it bites (ns), ~0: off; domain lock, looked at by vCPU 0 */
+    uint32_t pci_address;    /* port 0xcf8; racy writers get what they deserve */
+    int64_t time_offset;     /* of its wall clock from the machine's, ns: XEN_DOMCTL_settimeoffset */
+    uint64_t watchdog[2];    /* SCHEDOP_watchdog: when it bites (ns), ~0: off; domain lock, looked at by vCPU 0 */
     uint32_t vm_assist;
     _Atomic uint32_t sched_weight, sched_cap;   /* cap in percent of one CPU, 0: none */
     _Atomic uint64_t sched_period, sched_spent; /* the cap's period (number) and CPU time used in it; sched.c */

@@ -19,15 +19,12 @@ must_check int evtchn_init(struct domain *d);
 /* Closes everything; -ERESTART: call again. */
 int evtchn_destroy(struct domain *d);
 void evtchn_free(struct domain *d);
-/* XEN_DOMCTL_set_max_evtchn: the highest port number the domain may get from now on. */
-void evtchn_set_limit(struct domain *d, uint32_t last);
 
 /* --- EVTCHNOP_*; results through pointers; `d` is the caller's domain ------------------------------------------- */
 must_check int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port);
 must_check int evtchn_bind_interdomain(struct domain *d, struct domain *remote, uint32_t remote_port, uint32_t *port);
 must_check int evtchn_bind_virq(struct domain *d, uint32_t virq, unsigned vcpu, uint32_t *port);
 must_check int evtchn_bind_ipi(struct domain *d, unsigned vcpu, uint32_t *port);
-must_check int evtchn_bind_pirq(struct domain *d, uint32_t pirq, bool share, uint32_t *port);
 must_check int evtchn_close(struct domain *d, uint32_t port);
 must_check int evtchn_send(struct domain *d, uint32_t port);
 must_check int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu);
@@ -35,7 +32,8 @@ must_check int evtchn_unmask(struct domain *d, uint32_t port);
 must_check int evtchn_reset(struct domain *d); /* -ERESTART: not done yet, call again */
 struct evtchn_status;                          /* of the ABI */
 must_check int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out);
-must_check int evtchn_init_control(struct domain *d, unsigned vcpu, gfn_t control, uint32_t offset, uint8_t *link_bits);
+struct evtchn_init_control;
+must_check int evtchn_init_control(struct domain *d, struct evtchn_init_control *op);
 must_check int evtchn_expand_array(struct domain *d, gfn_t array);
 must_check int evtchn_set_priority(struct domain *d, uint32_t port, uint32_t priority);
 

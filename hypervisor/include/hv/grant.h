@@ -31,17 +31,12 @@ void grant_map(struct domain *d, struct gnttab_map_grant_ref *op);
 void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op);
 void grant_copy(struct domain *d, struct gnttab_copy *op);
 
-/* Exchanges the contents of two entries that nobody uses; GNTST_*. */
-int grant_swap(struct domain *d, uint32_t a, uint32_t b);
-
 unsigned grant_frames(struct domain *d);
 unsigned grant_frames_max(struct domain *d);
 /* Makes the table at least `frames` long. 0 or GNTST_general_error. */
 int grant_grow(struct domain *d, unsigned frames);
 /* The page of frame `index` (grown when needed), for XENMEM_add_to_physmap and acquire_resource. INVALID_MFN: beyond.
  */
-mfn_t grant_frame(struct domain *d, unsigned index);
-/* Lets the toolstack preset an entry (console, xenstore): access for `to` of the page g. */
-must_check int grant_preset(struct domain *d, uint32_t ref, domid_t to, gfn_t g);
+mfn_t grant_frame(struct domain *d, uint64_t index);
 
 #endif

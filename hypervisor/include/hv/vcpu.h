@@ -61,7 +61,7 @@ enum vcpu_work {
     WORK_INIT = BIT(4),       /* INIT or SIPI arrived */
     WORK_NMI = BIT(5),
     WORK_FLUSH = BIT(6), /* forget cached translations of the p2m */
-    WORK_TIMER = BIT(7), /* its single-shot or periodic timer ran out */
+    WORK_TIMER = BIT(7), /* its single-shot timer ran out */
 };
 
 /* Why a vCPU does not run; 0: it may. Bits of vcpu.blocked. */
@@ -103,6 +103,14 @@ struct code_page {
     uint64_t value[4];
 };
 
+/* The last walk of its page tables for a copy, as hypercalls tend to use one stack page: see recall() in copy.c. */
+struct walk_memo {
+    uint64_t page, cr3, efer; /* for which */
+    const _Atomic uint64_t *slot[4];
+    uint64_t value[4]; /* what the entries there were, from the top */
+    unsigned levels;   /* how many; 0: nothing is remembered. Forgotten by WORK_FLUSH */
+};
+
 struct vcpu {
     struct regs regs;
     struct hw_vcpu *hw;
@@ -124,8 +132,8 @@ struct vcpu {
 
     uint64_t poll_until; /* its timeout, ns; ~0: none */
 
-    uint64_t singleshot, period, period_next; /* PV timers, ns of metal_now(); ~0: off; period 0: off */
-    _Atomic uint32_t virq_port[24];           /* per-vCPU VIRQs, 0: not bound; changed by ipc/evtchn.c only */
+    uint64_t singleshot;            /* PV timer, ns of metal_now(); ~0: off */
+    _Atomic uint32_t virq_port[24]; /* per-vCPU VIRQs, 0: not bound; changed by ipc/evtchn.c only */
 
     struct list timer_entry; /* in the list of a CPU's timers while it does not run; that CPU's timer lock */
     uint64_t timer_when;     /* ~0: in none */
@@ -140,6 +148,7 @@ struct vcpu {
     int64_t tsc_offset;
     struct code_page code;
     bool initialised;
+    struct walk_memo walked;
     bool nmi_waits; /* until hv_ops.ready() */
     uint8_t sipi_vector;
     uint8_t cr8; /* task priority, in step with the local APIC's TPR; hardware may have changed it at an exit */

@@ -76,7 +76,7 @@ static void one(struct vcpu *v, const struct input *in, const uint8_t *arg, size
         v->poll_until = ~0ull;
     vcpu_wake(v, ~0u & ~BLOCK_PAUSE);
     hv_control_domain->shutting_down = false;
-    hv_control_domain->control = hv_control_domain->privileged_for_all = true;
+    hv_control_domain->control = true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint32_t error;
     uint8_t buffer[600], bytes[15];
     enum walk_fault f;
+    vcpu.walked.levels = 0; /* other memory than the last time */
     guest_walk(&vcpu, in.linear, in.flags & 7, &gpa, &error);
     if (guest_read(&vcpu, buffer, in.linear, sizeof buffer) == 0 &&
         guest_write(&vcpu, in.linear + 1, buffer, sizeof buffer))
@@ -66,5 +67,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
               vcpu.code.bytes + (in.linear & ~PAGE_MASK) == ram + gpa);
         CHECK(vcpu.code.levels && vcpu.code.levels <= 4);
     }
-    return guest_read_phys(&domain, buffer, in.cr3, sizeof buffer) * 0;
+    return guest_write_phys(&domain, in.cr3, buffer, sizeof buffer) * 0;
 }

@@ -102,9 +102,9 @@ static void test_long(void)
     CHECK(guest_read(&vcpu, back, s + 0x3ff0, 32) == 0 && !memcmp(back, buffer, 32));
     CHECK(guest_write(&vcpu, s + 0x4ff0, buffer, 32) == -EFAULT && guest_read(&vcpu, back, s + 0x2000, 1) == -EFAULT);
     CHECK(guest_read(&vcpu, back, ~0ull - 3, 8) == -EFAULT && guest_read(&vcpu, back, 5, 0) == 0);
-    CHECK(guest_write_phys(&domain, 0xbff0, buffer, 32) == 0 && guest_read_phys(&domain, back, 0xbff0, 32) == 0);
-    CHECK(guest_read_phys(&domain, back, RAM - 4, 8) == -EFAULT &&
-          guest_read_phys(&domain, back, ~0ull - 3, 8) == -EFAULT);
+    CHECK(guest_write_phys(&domain, 0xbff0, buffer, 32) == 0 && ((char *)paddr_ptr(0xc00f))[0] == 7);
+    CHECK(guest_write_phys(&domain, RAM - 4, buffer, 8) == -EFAULT &&
+          guest_write_phys(&domain, ~0ull - 3, buffer, 8) == -EFAULT);
 
     uint8_t bytes[15];
     enum walk_fault f;
@@ -128,6 +128,47 @@ static void test_long(void)
     paging.cpl = 3;
     vcpu.regs.rip = k;
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) == 0 && f == WALK_DENIED && error == 0x15);
+}
+
+/* The walk of the last copy is used again only while each entry it went through, CR3 and EFER are the same. */
+static void test_memory_of_walks(void)
+{
+    uint64_t at = 0xffffffff80000000 + MIB(2), byte;
+    paging.cpl = 0;
+    vcpu.walked.levels = 0;
+    put(0x4000, 0, 0x9000 | P | W);
+    for (unsigned i = 0; i < 8; i++)
+        *(uint64_t *)paddr_ptr(0x9000 + i * PAGE_SIZE) = i;
+    CHECK(!guest_read(&vcpu, &byte, at, 8) && byte == 0 && vcpu.walked.levels == 4);
+    put(0x4000, 0, 0xb000 | P);
+    CHECK(!guest_read(&vcpu, &byte, at, 8) && byte == 2); /* the leaf changed */
+    CHECK(guest_write(&vcpu, at, &byte, 8) == -EFAULT);   /* remembered or not, it is read-only */
+    put(0x5000, 0, 0xc000 | P | W);
+    CHECK(!guest_read(&vcpu, &byte, at, 8) && byte == 2);
+    put(0x3000, 1, 0x5000 | P | W);
+    CHECK(!guest_read(&vcpu, &byte, at, 8) && byte == 3); /* another table */
+    CHECK(!guest_write(&vcpu, at, &(uint64_t){ 9 }, 8) && !guest_read(&vcpu, &byte, at, 8) && byte == 9);
+    memcpy(paddr_ptr(0xf000), paddr_ptr(0x1000), PAGE_SIZE);
+    paging.cr3 = 0xf000;
+    put(0x1000, 511, 0);
+    CHECK(!guest_read(&vcpu, &byte, at, 8) && byte == 9);
+    paging.cr3 = 0x1000;
+    CHECK(guest_read(&vcpu, &byte, at, 8) == -EFAULT && vcpu.walked.levels == 0);
+    paging.cr3 = 0xf000;
+    put(0x5000, 0, 0xc000 | P | W | NX);
+    CHECK(!guest_read(&vcpu, &byte, at, 8));
+    paging.efer = 0; /* NX is a reserved bit now */
+    CHECK(guest_read(&vcpu, &byte, at, 8) == -EFAULT);
+    paging.efer = BIT(11);
+    paging.cr3 = 0x1000;
+    put(0x1000, 511, 0x2000 | P | W | U);
+    CHECK(!guest_read(&vcpu, &byte, at - MIB(2) + 0x12345, 1) && vcpu.walked.levels == 3); /* a large page */
+    paging.cr4 |= BIT(21);
+    vcpu.regs.rflags = 0;
+    put(0x3000, 0, MIB(2) | P | W | U | PS);
+    CHECK(guest_read(&vcpu, &byte, at - MIB(2), 1) == -EFAULT); /* the supervisor keeps out of user pages */
+    vcpu.regs.rflags = BIT(18);
+    CHECK(!guest_read(&vcpu, &byte, at - MIB(2), 1));
 }
 
 static void test_others(void)
@@ -161,6 +202,7 @@ int main(void)
 {
     fake_metal_init(16);
     test_long();
+    test_memory_of_walks();
     test_others();
     CHECK(references == 0);
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The doors of event channels and grants, with the rooms behind them faked: privileges, layouts of 32-bit guests,
- * preemption, and that nothing is left behind when a result cannot be written.
+ * The doors of event channels and grants, with the rooms behind them faked: privileges, preemption, and that nothing is
+ * left behind when a result cannot be written.
  */
 /* sources: hypercall/event_channel.c hypercall/grant_table.c */
 #include "fake_metal.h"
@@ -23,11 +23,17 @@ static uint8_t memory[1024];
 static bool write_fails, preempt;
 static uint32_t closed, last_close_domain;
 static unsigned maps, unmaps, resets;
-static struct gnttab_copy copied;
 
 struct domain *domain_get(domid_t id) { return id < 2 ? (void)doms[id].refs++, &doms[id] : NULL; }
 void domain_put(struct domain *d) { d->refs--; }
 bool hypercall_preempt(struct hc_call *c) { return preempt; }
+int door_domain(struct hc_call *c, domid_t id, struct domain **d)
+{
+    if (id != DOMID_SELF && id != c->d->id && !c->d->control)
+        return -EPERM;
+    *d = domain_get(id == DOMID_SELF ? c->d->id : id);
+    return *d ? 0 : -ESRCH;
+}
 
 int guest_read(struct vcpu *v, void *to, uint64_t at, size_t size)
 {
@@ -43,25 +49,23 @@ int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port) { ret
 int evtchn_bind_interdomain(struct domain *d, struct domain *r, uint32_t rp, uint32_t *port) { return *port = 7, 0; }
 int evtchn_bind_virq(struct domain *d, uint32_t virq, unsigned vcpu, uint32_t *port) { return *port = 8, 0; }
 int evtchn_bind_ipi(struct domain *d, unsigned vcpu, uint32_t *port) { return *port = 9, 0; }
-int evtchn_bind_pirq(struct domain *d, uint32_t pirq, bool share, uint32_t *port) { return -EEXIST; }
 int evtchn_close(struct domain *d, uint32_t port) { return last_close_domain = d->id, closed = port, 0; }
 int evtchn_send(struct domain *d, uint32_t port) { return port == 5 ? 0 : -EINVAL; }
 int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu) { return 0; }
 int evtchn_unmask(struct domain *d, uint32_t port) { return 0; }
 int evtchn_reset(struct domain *d) { return ++resets % 3 ? -ERESTART : 0; }
 int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *s) { return s->status = 4, 0; }
-int evtchn_init_control(struct domain *d, unsigned v, gfn_t g, uint32_t o, uint8_t *bits) { return *bits = 17, 0; }
+int evtchn_init_control(struct domain *d, struct evtchn_init_control *op) { return op->link_bits = 17, 0; }
 int evtchn_expand_array(struct domain *d, gfn_t array) { return 0; }
 int evtchn_set_priority(struct domain *d, uint32_t port, uint32_t priority) { return 0; }
 
 void grant_map(struct domain *d, struct gnttab_map_grant_ref *op) { op->handle = ++maps, op->status = 0; }
 void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op) { unmaps++, op->status = 0; }
-void grant_copy(struct domain *d, struct gnttab_copy *op) { copied = *op, op->status = -10; }
+void grant_copy(struct domain *d, struct gnttab_copy *op) { op->status = -10; }
 unsigned grant_frames(struct domain *d) { return 2; }
 unsigned grant_frames_max(struct domain *d) { return 4; }
-int grant_grow(struct domain *d, unsigned frames) { return 0; }
-mfn_t grant_frame(struct domain *d, unsigned index) { return mfn(300 + index); }
-int grant_swap(struct domain *d, uint32_t a, uint32_t b) { return GNTST_eagain; }
+int grant_grow(struct domain *d, unsigned frames) { return frames > 4 ? GNTST_general_error : 0; }
+mfn_t grant_frame(struct domain *d, uint64_t index) { return mfn(300 + index); }
 gfn_t frame_gfn(mfn_t m) { return gfn(m.n + 0x1000); }
 
 static long events(unsigned d, unsigned cmd, uint64_t at)
@@ -70,9 +74,9 @@ static long events(unsigned d, unsigned cmd, uint64_t at)
     return hc_event_channel(&c);
 }
 
-static long grants(unsigned d, unsigned cmd, uint64_t at, uint64_t count, bool abi32)
+static long grants(unsigned d, unsigned cmd, uint64_t at, uint64_t count)
 {
-    struct hc_call c = { .v = &vcpus[d], .d = &doms[d], .arg = { cmd, at, count }, .abi32 = abi32 };
+    struct hc_call c = { .v = &vcpus[d], .d = &doms[d], .arg = { cmd, at, count } };
     return hc_grant_table(&c);
 }
 
@@ -118,40 +122,28 @@ static void test_grants(void)
     preempt = false;
     CHECK(hc_grant_table(&c) == 0 && maps == 3 && ((struct gnttab_map_grant_ref *)(memory + 128))->handle == 3);
     write_fails = true;
-    CHECK(grants(1, GNTTABOP_map_grant_ref, 64, 1, false) == -EFAULT && unmaps == 1);
+    CHECK(grants(1, GNTTABOP_map_grant_ref, 64, 1) == -EFAULT && unmaps == 1);
     write_fails = false;
 
-    uint32_t narrow[6] = { 11, 1 | 2 << 16, 22, DOMID_SELF | 3u << 16, 4 | 1 << 16, 0 };
-    put(narrow, sizeof narrow);
-    CHECK(grants(1, GNTTABOP_copy, 64, 1, true) == 0 && *(int16_t *)(memory + 64 + 20) == -10);
-    CHECK(copied.source.u.ref == 11 && copied.source.domid == 1 && copied.source.offset == 2 &&
-          copied.dest.u.gmfn == 22);
-    CHECK(copied.dest.domid == DOMID_SELF && copied.dest.offset == 3 && copied.len == 4 && copied.flags == 1);
-
+    CHECK(grants(1, GNTTABOP_copy, 64, 1) == 0 &&
+          *(int16_t *)(memory + 64 + offsetof(struct gnttab_copy, status)) == -10);
     struct gnttab_setup_table s = { .dom = DOMID_SELF, .nr_frames = 2, .frame_list.p = (void *)512 };
     put(&s, sizeof s);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 1, false) == 0 && ((uint64_t *)(memory + 512))[1] == 0x1000 + 301);
-    uint32_t setup32[4] = { DOMID_SELF, 2, 0xffff, 768 };
-    put(setup32, sizeof setup32);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 1, true) == 0 && ((uint32_t *)(memory + 768))[1] == 0x1000 + 301);
+    CHECK(grants(1, GNTTABOP_setup_table, 64, 1) == 0 && ((uint64_t *)(memory + 512))[1] == 0x1000 + 301);
     s.nr_frames = 5;
     put(&s, sizeof s);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 1, false) == 0 && *(int16_t *)(memory + 72) == GNTST_general_error);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 2, false) == -EINVAL);
+    CHECK(grants(1, GNTTABOP_setup_table, 64, 1) == 0 && *(int16_t *)(memory + 72) == GNTST_general_error);
+    CHECK(grants(1, GNTTABOP_setup_table, 64, 2) == -EINVAL);
     uint32_t query[4] = { 0 };
     put(query, sizeof query);
-    CHECK(grants(1, GNTTABOP_query_size, 64, 1, false) == 0 && *(int16_t *)(memory + 76) == GNTST_permission_denied);
-    CHECK(grants(0, GNTTABOP_query_size, 64, 1, true) == 0 && *(uint32_t *)(memory + 72) == 4);
+    CHECK(grants(1, GNTTABOP_query_size, 64, 1) == 0 && *(int16_t *)(memory + 76) == GNTST_permission_denied);
+    CHECK(grants(0, GNTTABOP_query_size, 64, 1) == 0 && *(uint32_t *)(memory + 72) == 4);
     uint32_t version = 2;
     put(&version, 4);
-    CHECK(grants(1, GNTTABOP_set_version, 64, 1, false) == -ENOSYS);
-    CHECK(grants(0, GNTTABOP_transfer, 64, 1, false) == -EOPNOTSUPP && grants(0, 3, 64, 1, false) == -ENOSYS);
-    CHECK(grants(0, GNTTABOP_copy, 64, 1ull << 31, false) == -EINVAL &&
-          grants(0, GNTTABOP_cache_flush, 64, 0, false) == 0);
-    struct gnttab_unmap_and_replace r = { .new_addr = 4096 };
-    put(&r, sizeof r);
-    CHECK(grants(1, GNTTABOP_unmap_and_replace, 64, 1, false) == 0 && *(int16_t *)(memory + 84) == GNTST_general_error);
-    CHECK(grants(1, GNTTABOP_map_grant_ref, 1000, 1, false) == -EFAULT && doms[0].refs == 0 && doms[1].refs == 0);
+    CHECK(grants(1, GNTTABOP_set_version, 64, 1) == -ENOSYS);
+    CHECK(grants(0, GNTTABOP_transfer, 64, 1) == -ENOSYS && grants(0, 3, 64, 1) == -ENOSYS);
+    CHECK(grants(0, GNTTABOP_copy, 64, 1ull << 31) == -EINVAL && grants(0, GNTTABOP_cache_flush, 64, 0) == -ENOSYS);
+    CHECK(grants(1, GNTTABOP_map_grant_ref, 1000, 1) == -EFAULT && doms[0].refs == 0 && doms[1].refs == 0);
 }
 
 int main(void)
