@@ -110,11 +110,11 @@ static uint32_t own_sbdf(const struct iommu_unit *u) { return (uint32_t)u->place
 
 static int amdvi_probe(struct iommu_unit *u)
 {
-    u->extended = *unit_reg64(u, REG_FEATURES);
-    if (u->extended == ~0ull || !(u->extended & FEATURE_INVALIDATE_ALL))
+    uint64_t features = *unit_reg64(u, REG_FEATURES);
+    if (features == ~0ull || !(features & FEATURE_INVALIDATE_ALL))
         return -EOPNOTSUPP;
-    iommu_format.remaps &= !!(u->extended & FEATURE_WIDE_ENTRIES);
-    iommu_format.wide &= !!(u->extended & FEATURE_X2APIC);
+    iommu_format.remaps &= !!(features & FEATURE_WIDE_ENTRIES);
+    iommu_format.wide &= !!(features & FEATURE_X2APIC);
     /* NpCache; QEMU sets it. */
     iommu_format.caches_nothing |= metal_pci_read(own_sbdf(u), u->place->capability, 4) >> 26 & 1;
     iommu_format.codec = &amdvi_codec;

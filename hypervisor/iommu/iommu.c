@@ -3,9 +3,8 @@
  * The common half of DMA and interrupt remapping: finds the units, keeps one tree of I/O page tables a domain, routes
  * requests for a device to its unit, and words what units report.
  *
- * All units of a machine are of one kind and share a format that each of them can walk. Locks: a domain's (its tree)
- * and a unit's are of one level and never nest. What a unit is to walk is built before it is attached, and freed after
- * a flush.
+ * All units of a machine are of one kind and share a format that each of them can walk. What a unit is to walk is built
+ * before it is attached, and freed after a flush.
  */
 #include "unit.h"
 
@@ -245,9 +244,11 @@ static int assign(struct iommu_domain *i, const struct route *r)
     int rc = i ? map_reserved(i, r) : 0;
     if (rc)
         return rc;
-    if (i)
-        atomic_fetch_or(&i->units, 1u << u->number);
-    atomic_thread_fence(memory_order_seq_cst); /* see iommu_flush() */
+    if (i) {
+        spin_lock(&i->lock);
+        i->units |= 1u << u->number;
+        spin_unlock(&i->lock);
+    }
     spin_lock(&u->lock);
     /* Devices behind one bridge cannot be told apart: all of them belong to one domain. */
     uint16_t owner = r->requester != r->bdf ? ops->owner(u, r->requester) : 0;
@@ -283,7 +284,11 @@ static int read_tables(paddr_t ivrs, paddr_t dmar)
     ops = ivrs ? &amdvi_ops : &vtd_ops;
     if (size > TABLE_MAX)
         return -EINVAL;
-    return ivrs ? ivrs_parse(table, size, &iommu_info) : dmar_parse(table, size, &iommu_info);
+    int rc = ivrs ? ivrs_parse(table, size, &iommu_info) : dmar_parse(table, size, &iommu_info);
+    /* Units could not even read their own tables, which are anywhere in RAM. */
+    bool reach =
+        iommu_info.address_bits <= PAGE_SHIFT || !((hv_machine.max_page - 1) >> (iommu_info.address_bits - PAGE_SHIFT));
+    return rc || reach ? rc : -ERANGE;
 }
 
 /* A unit that fails is left alone; what was allocated for it stays. */
@@ -306,7 +311,7 @@ static void probe_units(void)
     };
     for (unsigned i = 0; i < iommu_info.nr_units; i++) {
         struct iommu_unit *u = &units[i];
-        spin_init(&u->lock, LOCK_IOMMU);
+        spin_init(&u->lock, LOCK_IOMMU_UNIT);
         u->number = i;
         u->place = &iommu_info.unit[i];
         u->regs = metal_map_mmio(u->place->base, ops->window);
@@ -367,7 +372,8 @@ void iommu_init(paddr_t ivrs, paddr_t dmar)
     }
     int rc = read_tables(ivrs, dmar);
     if (rc) {
-        log_line("IOMMU: the ACPI table is broken (%d); devices can reach all memory", rc);
+        log_line("IOMMU: %s (%d); devices can reach all memory",
+                 rc == -ERANGE ? "there is RAM beyond what its units reach" : "the ACPI table is broken", rc);
         memset(&iommu_info, 0, sizeof(iommu_info));
         return;
     }
@@ -448,21 +454,8 @@ void iommu_flush(struct domain *d)
     if (!i)
         return;
     spin_lock(&i->lock);
-    mfn_t dead = io_tree_take_dead(&i->tree);
-    uint64_t changes = i->tree.changes;
-    spin_unlock(&i->lock);
-    /* Pairs with the release below: another's flush counts once it is over. */
-    if (load_acquire(&i->flushed) >= changes && !mfn_valid(dead))
-        return;
-    /* Pairs with the one in assign(): entries before the set of units, there the set before the device. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (!on_units(i->units, i->hw_id, flush)) {
-        log_line("IOMMU: domain %u's translations may be stale", d->id);
-        return; /* its dead tables are lost */
-    }
-    io_dead_free(dead);
-    spin_lock(&i->lock);
-    store_release(&i->flushed, MAX(changes, load_relaxed(&i->flushed)));
+    if (i->tree.dirty && on_units(i->units, i->hw_id, flush))
+        io_tree_clean(&i->tree);
     spin_unlock(&i->lock);
 }
 

@@ -47,7 +47,7 @@ void io_sync(const volatile void *start, size_t bytes)
 
 static void entry_write(struct io_tree *t, uint64_t *at, uint64_t entry)
 {
-    t->changes += (*at & IO_PRESENT) || iommu_format.caches_nothing;
+    t->dirty |= (*at & IO_PRESENT) || iommu_format.caches_nothing;
     *(volatile uint64_t *)at = entry;
     io_sync(at, sizeof(*at));
 }
@@ -68,8 +68,7 @@ static uint64_t *table_new(uint64_t entry, uint64_t step)
 
 int io_tree_init(struct io_tree *t)
 {
-    t->dead = INVALID_MFN;
-    t->root = table_new(iommu_format.codec->empty, 0);
+    *t = (struct io_tree){ .root = table_new(iommu_format.codec->empty, 0), .dead = INVALID_MFN };
     return t->root ? 0 : -ENOMEM;
 }
 
@@ -153,24 +152,18 @@ int io_tree_change(struct io_tree *t, struct io_run r)
     return r.count ? table_change(t, t->root, iommu_format.levels, &r) : 0;
 }
 
-mfn_t io_tree_take_dead(struct io_tree *t)
+void io_tree_clean(struct io_tree *t)
 {
-    mfn_t dead = t->dead;
-    t->dead = INVALID_MFN;
-    return dead;
-}
-
-void io_dead_free(mfn_t dead)
-{
-    while (mfn_valid(dead)) {
-        mfn_t next = mfn(frame_gfn(dead).n);
-        page_free(mfn_ptr(dead));
-        dead = next;
+    while (mfn_valid(t->dead)) {
+        mfn_t next = mfn(frame_gfn(t->dead).n);
+        page_free(mfn_ptr(t->dead));
+        t->dead = next;
     }
+    t->dirty = false;
 }
 
 void io_tree_free(struct io_tree *t)
 {
     table_bury(t, t->root, iommu_format.levels);
-    io_dead_free(io_tree_take_dead(t));
+    io_tree_clean(t);
 }

@@ -294,6 +294,7 @@ int dmar_parse(const uint8_t *table, size_t size, struct iommu_tables *t)
     size = table_length(table, size, "DMAR");
     if (!size)
         return -EINVAL;
+    t->address_bits = table[36] < 51 ? table[36] + 1 : 0;
     t->may_remap = table[37] & 1;
     t->no_x2apic = table[37] & 2;
     return each_block(table, size, t, dmar_block);

@@ -50,9 +50,10 @@ struct iommu_special { /* an IOAPIC */
 
 struct iommu_tables {
     unsigned nr_units, nr_ranges, nr_reserved, nr_specials;
-    uint8_t ivhd_type; /* AMD-Vi: of the blocks that count */
-    bool may_remap;    /* the firmware allows interrupt remapping */
-    bool no_x2apic;    /* and asks not to use 32-bit destinations */
+    uint8_t ivhd_type;    /* AMD-Vi: of the blocks that count */
+    uint8_t address_bits; /* VT-d: of what units reach, themselves and for devices; 0: everything */
+    bool may_remap;       /* the firmware allows interrupt remapping */
+    bool no_x2apic;       /* and asks not to use 32-bit destinations */
     struct iommu_place unit[IOMMU_MAX_UNITS];
     struct iommu_range range[IOMMU_MAX_RANGES];
     struct iommu_reserved reserved[IOMMU_MAX_RESERVED];
@@ -93,8 +94,8 @@ extern struct io_format iommu_format;
 
 struct io_tree {
     uint64_t *root;
-    uint64_t changes; /* of entries that units may have cached */
-    mfn_t dead;       /* tables that units may still have cached, linked by frame_gfn() */
+    bool dirty; /* units may have cached something else than what is there */
+    mfn_t dead; /* tables that they may still walk, linked by frame_gfn() */
 };
 
 struct io_run {
@@ -105,32 +106,29 @@ struct io_run {
 must_check int io_tree_init(struct io_tree *t);
 /* On -ENOMEM part of it is done and the call may be repeated. -ERANGE: beyond the tree. */
 must_check int io_tree_change(struct io_tree *t, struct io_run r);
-/* Takes the list of dead tables away; io_dead_free() after the units forgot them. */
-mfn_t io_tree_take_dead(struct io_tree *t);
-void io_dead_free(mfn_t dead);
-void io_tree_free(struct io_tree *t); /* no unit may use it any more */
+void io_tree_clean(struct io_tree *t); /* the units have forgotten it */
+void io_tree_free(struct io_tree *t);  /* no unit may use it any more */
 /* Makes memory that units read visible to them when they do not snoop. */
 void io_sync(const volatile void *start, size_t bytes);
 
 /* --- units ---------------------------------------------------------------------------------------------- */
 struct iommu_domain {
-    spinlock_t lock; /* LOCK_IOMMU: tree */
+    spinlock_t lock; /* LOCK_IOMMU: tree, units; held while units are told, so that who finds it clean may go on */
     struct io_tree tree;
-    _Atomic uint64_t flushed; /* tree.changes at the last flush; set under the lock */
-    _Atomic uint32_t units;   /* those that ever had a device of it; set before the device is attached */
+    uint32_t units; /* those that ever had a device of it; set before the device is attached */
     uint16_t hw_id;
 };
 
 struct iommu_unit {
     const struct iommu_place *place;
     volatile uint8_t *regs;
-    spinlock_t lock;         /* LOCK_IOMMU: all below, and the tables they point to */
+    spinlock_t lock;         /* LOCK_IOMMU_UNIT: all below, and the tables they point to */
     void *table;             /* AMD-Vi: device table; VT-d: root table */
     void *queue;             /* commands of 16 bytes, one page */
     volatile uint64_t *done; /* the unit writes the number of the last completed wait here */
     void *log;               /* AMD-Vi: events, one page */
     struct io_entry *irt;    /* VT-d: interrupt remapping table (AMD-Vi: one a requester, in its device table entry) */
-    uint64_t capability, extended; /* VT-d: CAP, ECAP; AMD-Vi: EFR in the second */
+    uint64_t capability;     /* VT-d */
     uint32_t tail, sequence;
     uint8_t number;
     bool running; /* takes commands; else there is nothing to tell it, enable() makes it forget all */

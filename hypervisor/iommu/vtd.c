@@ -119,7 +119,7 @@ static unsigned fault_offset(const struct iommu_unit *u) { return (u->capability
 
 static int vtd_probe(struct iommu_unit *u)
 {
-    uint64_t cap = u->capability = *unit_reg64(u, REG_CAP), ecap = u->extended = *unit_reg64(u, REG_ECAP);
+    uint64_t cap = u->capability = *unit_reg64(u, REG_CAP), ecap = *unit_reg64(u, REG_ECAP);
     bool usable = cap != ~0ull && (ecap & ECAP_QI) && (cap & CAP_DOMAINS) >= 2; /* at least 256 domain ids */
     if (!usable || !(cap & (CAP_LEVELS_3 | CAP_LEVELS_4)))
         return -EOPNOTSUPP;

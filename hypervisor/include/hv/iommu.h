@@ -4,7 +4,7 @@
  * routes devices to units and keeps one set of I/O page tables a domain (its own format for each kind of unit; a
  * machine has one kind).
  *
- * Locks: LOCK_IOMMU, one a unit (its queue and tables) and one a domain (its I/O page tables); they do not nest.
+ * Locks: LOCK_IOMMU, one a domain (its I/O page tables), and LOCK_IOMMU_UNIT, one a unit (its queue and tables).
  * Without any unit all functions succeed and confine nothing; iommu_present() tells, and the boot log warns.
  */
 #ifndef HV_IOMMU_H

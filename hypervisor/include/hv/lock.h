@@ -28,8 +28,9 @@ enum lock_level {
     LOCK_IRQ_CPU = 65, /* one CPU's vectors */
     LOCK_SCHED = 66,   /* a CPU's run queue */
     LOCK_P2M = 70,
-    LOCK_IOMMU = 75,
-    LOCK_FRAME = 80, /* the page allocator */
+    LOCK_IOMMU = 75,      /* a domain's I/O page tables */
+    LOCK_IOMMU_UNIT = 76, /* a unit's queue and tables */
+    LOCK_FRAME = 80,      /* the page allocator */
     LOCK_CONSOLE = 90,
 };
 

@@ -253,6 +253,7 @@ static void claim_ram(void)
     memcpy(acpi + 4, &length, 4);
     hv_machine.e820 = &ram;
     hv_machine.nr_e820 = 1;
+    hv_machine.max_page = 1 << 27; /* its end */
 }
 
 static void make_dmar(void)
@@ -267,6 +268,7 @@ static void make_dmar(void)
     memcpy(acpi, "DMAR", 4);
     memcpy(acpi + 4, &length, 4);
     memcpy(acpi + 48, body, sizeof(body));
+    acpi[36] = 38; /* 39 bits of address */
     acpi[37] = 1;
     /* A PCI Express to PCI bridge at 00:1e.0 with bus 1 behind it, and a plain device there. */
     memset(fake_pci, 0xff, sizeof(fake_pci));
@@ -624,6 +626,17 @@ static void test_xapic(bool is_amd)
     pthread_join(thread, NULL);
 }
 
+/* VT-d that cannot reach all RAM is left alone. */
+static void test_far_ram(bool is_amd)
+{
+    hv_machine.max_page = 1ull << 27 | 1;
+    fake_metal_init(64);
+    acpi = paddr_ptr(MIB(1));
+    make_dmar();
+    iommu_init(0, MIB(1));
+    CHECK(!iommu_present() && !(R32(0x18) & BIT(31)));
+}
+
 static void test_without(void)
 {
     struct msi_message m;
@@ -660,6 +673,7 @@ int main(void)
     in_process(run, false);
     in_process(test_xapic, true);
     in_process(test_xapic, false);
+    in_process(test_far_ram, false);
     test_without();
     return 0;
 }

@@ -113,11 +113,11 @@ static void test_sizes(void)
     unsigned split = in_use;
     CHECK(split >= pages && map(&t, 2ull << 18, 2ull << 18, 1 << 18, true) == 0);
     CHECK(in_use == split && level_of(&t, hole) == top);
-    io_dead_free(io_tree_take_dead(&t));
+    io_tree_clean(&t);
     CHECK(in_use == pages);
     /* Everything away. */
     CHECK(unmap(&t, 0, all + 100) == 0 && level_of(&t, 256) == 0);
-    io_dead_free(io_tree_take_dead(&t));
+    io_tree_clean(&t);
     /* Bounds. */
     uint64_t end = 1ull << (9 * iommu_format.levels);
     CHECK(map(&t, end - 1, 5, 1, true) == 0);
@@ -147,7 +147,7 @@ static void test_random(unsigned seed)
         for (uint64_t i = 0; i < count; i++)
             model[first + i] = mapped ? (to + i) * 2 + writable : 0;
         if (rand() % 8 == 0)
-            io_dead_free(io_tree_take_dead(&t));
+            io_tree_clean(&t);
         for (unsigned i = 0; i < ARRAY_SIZE(model); i += 1 + rand() % 7)
             if (model[i])
                 expect(&t, base + i, model[i] / 2, model[i] & 1);
