@@ -117,7 +117,6 @@ static int amdvi_probe(struct iommu_unit *u)
     iommu_format.wide &= !!(features & FEATURE_X2APIC);
     /* NpCache; QEMU sets it. */
     iommu_format.caches_nothing |= metal_pci_read(own_sbdf(u), u->place->capability, 4) >> 26 & 1;
-    iommu_format.codec = &amdvi_codec;
     return 0;
 }
 
@@ -303,6 +302,7 @@ static void amdvi_poll(struct iommu_unit *u)
 
 const struct iommu_ops amdvi_ops = {
     .name = "AMD-Vi",
+    .codec = &amdvi_codec,
     .window = 0x4000,
     .queue_tail = REG_COMMAND_TAIL,
     .probe = amdvi_probe,

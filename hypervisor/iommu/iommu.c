@@ -307,7 +307,7 @@ static void probe_units(void)
     uint64_t base;
     bool x2apic = metal_msr_read(MSR_APIC_BASE, &base) && (base & BIT(10)) && !iommu_info.no_x2apic;
     iommu_format = (struct io_format){
-        .levels = 4, .max_leaf = 3, .snooped = true, .remaps = iommu_info.may_remap, .wide = x2apic
+        .codec = ops->codec, .levels = 4, .max_leaf = 3, .snooped = true, .remaps = iommu_info.may_remap, .wide = x2apic
     };
     for (unsigned i = 0; i < iommu_info.nr_units; i++) {
         struct iommu_unit *u = &units[i];

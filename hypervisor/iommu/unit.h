@@ -144,6 +144,7 @@ struct io_entry {
 /* All but probe and setup are called with the unit's lock held. "Queues": the caller calls iommu_complete(). */
 struct iommu_ops {
     const char *name;
+    const struct io_codec *codec;
     size_t window;       /* bytes of registers */
     unsigned queue_tail; /* a register */
     /* Reads what the unit can do and narrows iommu_format. */

@@ -124,7 +124,6 @@ static int vtd_probe(struct iommu_unit *u)
     if (!usable || !(cap & (CAP_LEVELS_3 | CAP_LEVELS_4)))
         return -EOPNOTSUPP;
     uint8_t leaf = !(cap & CAP_2M) ? 1 : cap & CAP_1G ? 3 : 2;
-    iommu_format.codec = &vtd_codec;
     iommu_format.levels = MIN(iommu_format.levels, cap & CAP_LEVELS_4 ? 4 : 3);
     iommu_format.max_leaf = MIN(iommu_format.max_leaf, leaf);
     iommu_format.caches_nothing |= !!(cap & CAP_CACHES_NOTHING);
@@ -266,6 +265,7 @@ static void vtd_poll(struct iommu_unit *u)
 
 const struct iommu_ops vtd_ops = {
     .name = "VT-d",
+    .codec = &vtd_codec,
     .window = 0x5000, /* fault records may lie up to there */
     .queue_tail = REG_IQT,
     .probe = vtd_probe,

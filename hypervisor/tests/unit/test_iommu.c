@@ -64,7 +64,7 @@ gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
 void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
 struct machine hv_machine;
-static bool x2apic = true;
+static bool x2apic = true, too_old;
 
 bool metal_msr_read(uint32_t msr, uint64_t *value)
 {
@@ -587,6 +587,8 @@ static void start(pthread_t *thread)
     else
         make_dmar();
     claim_ram();
+    if (too_old)
+        R64(amd ? 0x30 : 0x10) = 0;
     pthread_create(thread, NULL, unit_run, NULL);
     iommu_init(amd ? MIB(1) : 0, amd ? 0 : MIB(1));
 }
@@ -637,6 +639,22 @@ static void test_far_ram(bool is_amd)
     CHECK(!iommu_present() && !(R32(0x18) & BIT(31)));
 }
 
+/* Units that are too old: all of them fail, nothing is confined, and that is said. */
+static void test_old_units(bool is_amd)
+{
+    struct msi_message m;
+    pthread_t thread;
+    int entry = -1;
+    amd = is_amd;
+    too_old = true;
+    start(&thread);
+    CHECK(!iommu_present() && !iommu_remaps_interrupts() && log_has("its devices are not confined"));
+    CHECK(iommu_domain_init(&dom0) == 0 && !dom0.iommu && iommu_assign(&dom0, 0x18) == 0);
+    CHECK(iommu_remap(0x18, &entry, 0x33, 7, false, &m) == 0 && m.address == 0xfee07000 && m.data == 0x33);
+    quit = true;
+    pthread_join(thread, NULL);
+}
+
 static void test_without(void)
 {
     struct msi_message m;
@@ -674,6 +692,8 @@ int main(void)
     in_process(test_xapic, true);
     in_process(test_xapic, false);
     in_process(test_far_ram, false);
+    in_process(test_old_units, true);
+    in_process(test_old_units, false);
     test_without();
     return 0;
 }
