@@ -249,25 +249,33 @@ static bool (*const instructions[NR_EXITS])(struct vcpu *v) = {
     [EXIT_HLT] = on_hlt,     [EXIT_INVD] = on_invd,   [EXIT_XSETBV] = on_xsetbv,
 };
 
-static void (*const others[NR_EXITS])(struct vcpu *v, const struct vm_exit *x) = {
-    [EXIT_PIO] = on_pio,         [EXIT_FAULT] = on_fault,         [EXIT_HYPERCALL] = on_hypercall,
-    [EXIT_WINDOW] = on_window,   [EXIT_EXCEPTION] = on_exception, [EXIT_SHUTDOWN] = on_shutdown,
-    [EXIT_INVALID] = on_invalid, [EXIT_FORBIDDEN] = on_forbidden, [EXIT_UNDEFINED] = on_undefined,
-};
-
-void exit_dispatch(struct vcpu *v, const struct vm_exit *x)
+static void on_instruction(struct vcpu *v, const struct vm_exit *x)
 {
-    bool (*carry_out)(struct vcpu *) = instructions[x->kind];
-    if (!carry_out) {
-        others[x->kind](v, x);
-        return;
-    }
-    /* When its length cannot be told, the guest runs it again with what it had. */
     unsigned length = insn_length(v, x);
-    if (!length)
+    if (!length) /* the guest runs it again with what it had */
         return;
-    if (likely(carry_out(v)))
+    if (likely(instructions[x->kind](v)))
         insn_retire(v, length);
     else
         inject_gp(v);
 }
+
+static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x) = {
+    [EXIT_CPUID] = on_instruction,
+    [EXIT_RDMSR] = on_instruction,
+    [EXIT_WRMSR] = on_instruction,
+    [EXIT_HLT] = on_instruction,
+    [EXIT_INVD] = on_instruction,
+    [EXIT_XSETBV] = on_instruction,
+    [EXIT_PIO] = on_pio,
+    [EXIT_FAULT] = on_fault,
+    [EXIT_HYPERCALL] = on_hypercall,
+    [EXIT_WINDOW] = on_window,
+    [EXIT_EXCEPTION] = on_exception,
+    [EXIT_SHUTDOWN] = on_shutdown,
+    [EXIT_FORBIDDEN] = on_forbidden,
+    [EXIT_UNDEFINED] = on_undefined,
+    [EXIT_INVALID] = on_invalid,
+};
+
+void exit_dispatch(struct vcpu *v, const struct vm_exit *x) { handlers[x->kind](v, x); }

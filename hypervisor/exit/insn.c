@@ -265,23 +265,27 @@ int insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, struct in
 /* --- the instruction of an exit --------------------------------------------------------------------------------- */
 
 /*
- * 15 bytes at RIP by way of the last walk: its result stands as long as the entries it met do, which the hypervisor
- * reads again, so that no flush of the guest's has to be noticed. The page itself belongs to the guest until everyone
- * has seen WORK_FLUSH.
+ * The bytes at RIP, 15 at least, by way of the last walk; NULL: by another. Its result stands as long as the entries it
+ * met do, which are looked at again, so that no flush of the guest's has to be noticed.
  */
-static bool fetch_again(struct vcpu *v, uint8_t bytes[15])
+static inline const uint8_t *code_again(const struct vcpu *v)
 {
     const struct code_page *c = &v->code;
-    unsigned offset = v->regs.rip - c->page;
+    uint64_t offset = v->regs.rip - c->page;
     struct vcpu_paging p;
     hv->paging(v, &p);
-    if (!c->bytes || v->regs.rip - c->page > PAGE_SIZE - 15 || c->cr3 != p.cr3 || !p.code64)
-        return false;
+    if (!c->bytes || offset > PAGE_SIZE - 15 || c->cr3 != p.cr3 || !p.code64)
+        return NULL;
     for (unsigned i = 0; i < c->levels; i++)
         if (load_relaxed(c->entry[i]) != c->value[i])
-            return false;
-    memcpy(bytes, c->bytes + offset, 15);
-    atomic_thread_fence(memory_order_acquire); /* pairs with metal_flush_p2m(): the bit before the page is let go */
+            return NULL;
+    return c->bytes + offset;
+}
+
+/* Whether the page was the guest's until now: nobody lets it go before all have seen WORK_FLUSH. */
+static inline bool still_mapped(struct vcpu *v)
+{
+    atomic_thread_fence(memory_order_acquire); /* pairs with metal_flush_p2m(): the bit, then the page's reference */
     return !(load_relaxed(&v->work) & WORK_FLUSH);
 }
 
@@ -290,9 +294,12 @@ static enum insn_result fetch(struct vcpu *v, uint8_t bytes[15], unsigned *n)
 {
     enum walk_fault fault;
     uint32_t error;
-    *n = 15;
-    if (likely(fetch_again(v, bytes)))
-        return INSN_DONE;
+    const uint8_t *code = code_again(v);
+    if (likely(code)) {
+        memcpy(bytes, code, *n = 15);
+        if (likely(still_mapped(v)))
+            return INSN_DONE;
+    }
     *n = guest_fetch(v, bytes, &fault, &error);
     if (likely(*n)) {
         guest_code_page(v);
@@ -347,22 +354,28 @@ static bool is_prefix(uint8_t byte)
     return (byte & 0xf0) == 0x40; /* REX; where it is INC or DEC, RIP would not be on it */
 }
 
+static bool is_at(const uint8_t *bytes, enum exit_kind kind)
+{
+    uint32_t word;
+    memcpy(&word, bytes, sizeof(word));
+    return (word & exits[kind].mask) == exits[kind].bytes;
+}
+
 unsigned insn_length(struct vcpu *v, const struct vm_exit *x)
 {
     if (x->length)
         return x->length;
+    const uint8_t *code = code_again(v);
+    if (likely(code && is_at(code, x->kind) && still_mapped(v)))
+        return exits[x->kind].length;
     uint8_t bytes[15 + 3] = { 0 };
     unsigned n, at = 0;
     if (fetch(v, bytes, &n) != INSN_DONE)
         return 0;
-    for (; at < n; at++) {
-        uint32_t word;
-        memcpy(&word, bytes + at, 4);
-        if (likely((word & exits[x->kind].mask) == exits[x->kind].bytes))
-            return at + exits[x->kind].length;
-        if (!is_prefix(bytes[at]))
-            break;
-    }
+    while (at < n && !is_at(bytes + at, x->kind) && is_prefix(bytes[at]))
+        at++;
+    if (at < n && is_at(bytes + at, x->kind))
+        return at + exits[x->kind].length;
     log_guest(v->domain, "vCPU %u: exit %u is not for what is at %lx: %02x %02x %02x", v->id, x->kind, v->regs.rip,
               bytes[0], bytes[1], bytes[2]);
     return 0;

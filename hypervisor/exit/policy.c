@@ -23,6 +23,7 @@
 #define EXTENDED 0x80000000u
 #define NR_CACHES 4
 #define NR_XSTATES 3
+#define NR_WORDS 12 /* of features */
 #define CR0_PG BIT(31)
 #define CR4_OSXSAVE BIT(18)
 #define EFER_LME BIT(8)
@@ -79,9 +80,6 @@ static const uint16_t allowed[] = {
     F(TBM), F(FZRM), F(FSRS), F(FSRCS),
     /* address translation and protection, which nested paging leaves to the guest; not LA57, PKU, CET (own state) */
     F(PCID), F(INVPCID), F(FSGSBASE), F(SMEP), F(SMAP), F(UMIP),
-    /* AVX and how its state is kept; not AVX-512, AMX, XSAVES: their state is not switched */
-    F(XSAVE), F(XSAVEOPT), F(XSAVEC), F(XGETBV1), F(AVX), F(FMA), F(F16C), F(AVX2), F(VAES), F(VPCLMULQDQ), F(XOP),
-    F(FMA4), F(AVX_VNNI),
     /* what holds speculation back: SPEC_CTRL is switched, PRED_CMD passes */
     F(IBPB), F(IBRS), F(AMD_STIBP), F(IBRS_ALWAYS), F(STIBP_ALWAYS), F(IBRS_FAST), F(IBRS_SAME_MODE), F(AMD_SSBD),
     F(IBPB_RET),
@@ -91,19 +89,19 @@ static const uint16_t allowed[] = {
 };
 /* clang-format on */
 
-/* What the hypervisor plays, whatever the host has. APIC and OSXSAVE depend on the moment. */
-static const uint16_t played[] = { F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR) };
-
-/* Nothing without XSAVE. */
-static const uint16_t with_xsave[] = {
+/* And with XSAVE: AVX and how its state is kept; not AVX-512, AMX, XSAVES: their state is not switched. */
+static const uint16_t allowed_with_xsave[] = {
     F(XSAVE), F(XSAVEOPT), F(XSAVEC),     F(XGETBV1), F(AVX),  F(FMA),      F(F16C),
     F(AVX2),  F(VAES),     F(VPCLMULQDQ), F(XOP),     F(FMA4), F(AVX_VNNI),
 };
 
+/* What the hypervisor plays, whatever the host has. APIC and OSXSAVE depend on the moment. */
+static const uint16_t played[] = { F(X2APIC), F(TSC_DEADLINE), F(HYPERVISOR) };
+
 /* The register that holds a word of features (cpufeatureset.h). */
 static uint32_t *feature_word(struct cpu_policy *p, unsigned word)
 {
-    uint32_t *const words[] = {
+    uint32_t *const words[NR_WORDS] = {
         &p->basic[1].edx,    &p->basic[1].ecx,    &p->extended[1].edx, &p->extended[1].ecx,
         &p->xstates[1].eax,  &p->features[0].ebx, &p->features[0].ecx, &p->extended[7].edx,
         &p->extended[8].ebx, &p->features[0].edx, &p->features[1].eax, &p->extended[0x21].eax,
@@ -112,6 +110,12 @@ static uint32_t *feature_word(struct cpu_policy *p, unsigned word)
 }
 
 static bool has(struct cpu_policy *p, unsigned feature) { return *feature_word(p, feature / 32) >> feature % 32 & 1; }
+
+static void add_features(uint32_t words[NR_WORDS], const uint16_t *list, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        words[list[i] / 32] |= 1u << list[i] % 32;
+}
 
 /* Bits needed for APIC ids up to those of `n` vCPUs; an id is twice the vCPU's. */
 static unsigned id_bits(unsigned n)
@@ -124,17 +128,14 @@ static unsigned id_bits(unsigned n)
 
 static void filter_features(struct cpu_policy *p)
 {
-    uint32_t mask[12] = { 0 };
-    for (unsigned i = 0; i < ARRAY_SIZE(allowed); i++)
-        mask[allowed[i] / 32] |= 1u << allowed[i] % 32;
-    bool xsave = has(p, F(XSAVE));
-    for (unsigned i = 0; i < ARRAY_SIZE(with_xsave) && !xsave; i++)
-        mask[with_xsave[i] / 32] &= ~(1u << with_xsave[i] % 32);
-    for (unsigned i = 0; i < ARRAY_SIZE(mask); i++)
-        *feature_word(p, i) &= mask[i];
-    for (unsigned i = 0; i < ARRAY_SIZE(played); i++)
-        *feature_word(p, played[i] / 32) |= 1u << played[i] % 32;
-    p->xsave = xsave;
+    uint32_t mask[NR_WORDS] = { 0 }, always[NR_WORDS] = { 0 };
+    p->xsave = has(p, F(XSAVE));
+    add_features(mask, allowed, ARRAY_SIZE(allowed));
+    if (p->xsave)
+        add_features(mask, allowed_with_xsave, ARRAY_SIZE(allowed_with_xsave));
+    add_features(always, played, ARRAY_SIZE(played));
+    for (unsigned i = 0; i < NR_WORDS; i++)
+        *feature_word(p, i) = (*feature_word(p, i) & mask[i]) | always[i];
 }
 
 /* Copies what exists on the host, and zeroes leaves with facts that do not hold for a guest. */

@@ -31,7 +31,7 @@ struct hw_vcpu {
     struct vmcb *vmcb;
     paddr_t vmcb_at;
     uint64_t asid_generation;
-    unsigned asid_cpu;
+    uint64_t window; /* bits of virtual_interrupt, but for the task priority; QEMU 7.2 forgets those of the VMCB */
     bool nmi_masked;
 };
 
@@ -60,7 +60,7 @@ static int svm_cpu_on(void)
     struct cpuid_result r = cpuid(SVM_LEAF, 0);
     hv_features.asids = r.ebx;
     hv_features.nrips = r.edx & BIT(3);
-    c->asid_generation++;
+    c->asid_generation = (c->asid_generation | (uint64_t)c->id << 48) + 1; /* no other CPU has the same */
     c->asid_next = 1;
     return 0;
 }
@@ -93,7 +93,7 @@ static int svm_vcpu_init(struct vcpu *v)
     b->msrpm = ptr_paddr(v->domain->msr_bitmap);
     b->nested_control = 1;
     b->nested_cr3 = mfn_paddr(v->domain->p2m.root);
-    b->virtual_interrupt = VINTR_MASKING;
+    hw->window = VINTR_MASKING;
     b->efer = EFER_SVME;
     b->pat = 0x0007040600070406ull;
     return 0;
@@ -109,11 +109,9 @@ static void svm_vcpu_free(struct vcpu *v)
 }
 
 /* A tag for cached translations that nobody else on this CPU uses (15.16). */
-static void assign_asid(struct vcpu *v)
+static void assign_asid(struct hw_vcpu *hw, struct cpu *c)
 {
-    struct cpu *c = this_cpu();
-    struct hw_vcpu *hw = v->hw;
-    if (likely(hw->asid_generation == c->asid_generation && hw->asid_cpu == c->id))
+    if (likely(hw->asid_generation == c->asid_generation))
         return;
     if (c->asid_next >= hv_features.asids) {
         c->asid_generation++;
@@ -122,7 +120,6 @@ static void assign_asid(struct vcpu *v)
     }
     hw->vmcb->asid = c->asid_next++;
     hw->asid_generation = c->asid_generation;
-    hw->asid_cpu = c->id;
     hw->vmcb->clean = 0;
 }
 
@@ -176,20 +173,19 @@ static _Atomic bool equal_is_above;
 static void decode_window(struct vcpu *v)
 {
     struct vmcb *b = vmcb_of(v);
-    uint64_t window = b->virtual_interrupt;
+    uint64_t window = v->hw->window;
     if (b->exit_code == VMEXIT_IRET) {
         /* The handler's end: another NMI may come. (It may come one instruction early, which handlers bear.) */
         b->intercept1 &= ~INTERCEPT_IRET;
         dirty(v, CLEAN_INTERCEPTS);
         v->hw->nmi_masked = false;
-    } else if (!(window & VINTR_IGNORE_TPR) && (window >> VINTR_PRIORITY_SHIFT & 15) <= (window & 15)) {
+    } else if (!(window & VINTR_IGNORE_TPR) && (window >> VINTR_PRIORITY_SHIFT & 15) <= v->cr8) {
         store_relaxed(&equal_is_above, true);
     }
 }
 
-static void svm_decode(struct vcpu *v, struct vm_exit *x)
+static void svm_decode(struct vcpu *v, const struct vmcb *b, struct vm_exit *x)
 {
-    const struct vmcb *b = vmcb_of(v);
     uint64_t code = b->exit_code;
     x->kind = code < ARRAY_SIZE(kinds) ? kinds[code] : code == VMEXIT_NPF ? EXIT_FAULT : EXIT_INVALID;
     x->length = hv_features.nrips ? b->next_rip - b->rip : 0; /* of those that are instructions */
@@ -219,21 +215,24 @@ static uint64_t event_again(uint64_t event)
 
 static void svm_enter(struct vcpu *v, struct vm_exit *x)
 {
-    struct vmcb *b = vmcb_of(v);
-    assign_asid(v);
+    struct hw_vcpu *hw = v->hw;
+    struct vmcb *b = hw->vmcb;
+    struct cpu *c = this_cpu();
+    uint64_t spec_ctrl = v->spec_ctrl; /* the hypervisor's own is 0 */
+    assign_asid(hw, c);
     b->rax = v->regs.r[RAX];
     b->rsp = v->regs.r[RSP];
     b->rip = v->regs.rip;
     b->rflags = v->regs.rflags;
-    uint64_t tpr = (b->virtual_interrupt & ~VINTR_TPR) | v->cr8;
-    if (tpr != b->virtual_interrupt) {
-        b->virtual_interrupt = tpr;
+    uint64_t virtual = hw->window | v->cr8;
+    if (virtual != b->virtual_interrupt) {
+        b->virtual_interrupt = virtual;
         b->clean &= ~CLEAN_TPR;
     }
-    if (unlikely(v->spec_ctrl)) /* the hypervisor's own is 0 */
-        wrmsr(MSR_SPEC_CTRL, v->spec_ctrl);
-    svm_run(&v->regs, v->hw->vmcb_at, this_cpu()->host_vmcb);
-    if (unlikely(v->spec_ctrl))
+    if (unlikely(spec_ctrl))
+        wrmsr(MSR_SPEC_CTRL, spec_ctrl);
+    svm_run(&v->regs, hw->vmcb_at, c->host_vmcb);
+    if (unlikely(spec_ctrl))
         wrmsr(MSR_SPEC_CTRL, 0);
     v->regs.r[RAX] = b->rax;
     v->regs.r[RSP] = b->rsp;
@@ -243,7 +242,7 @@ static void svm_enter(struct vcpu *v, struct vm_exit *x)
     b->tlb_control = 0;
     b->clean = CLEAN_ALL & ~CLEAN_TPR;
     b->event_injection = unlikely(b->exit_int_info & EVENT_VALID) ? event_again(b->exit_int_info) : 0;
-    svm_decode(v, x);
+    svm_decode(v, b, x);
 }
 
 /* What struct vcpu_state and the VMCB both have, beside segments. */
@@ -275,6 +274,7 @@ static void svm_state_put(struct vcpu *v, const struct vcpu_state *s)
         memcpy((char *)b + both[i].vmcb, (const char *)s + both[i].state, 8);
     b->efer |= EFER_SVME;
     b->cpl = s->cpl;
+    b->event_injection = b->shadow = 0; /* INIT: what was to be delivered was the old state's */
     b->clean = 0;
 }
 
@@ -376,16 +376,12 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
 /* A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). */
 static void svm_want_window(struct vcpu *v, unsigned priority)
 {
-    struct vmcb *b = vmcb_of(v);
-    uint64_t window = b->virtual_interrupt & ~(VINTR_IRQ | VINTR_IGNORE_TPR | 15ull << VINTR_PRIORITY_SHIFT);
+    uint64_t above = priority - load_relaxed(&equal_is_above), window = VINTR_MASKING;
     if (priority == WINDOW_ANY)
         window |= VINTR_IRQ | VINTR_IGNORE_TPR;
     else if (priority)
-        window |= VINTR_IRQ | (uint64_t)(priority - load_relaxed(&equal_is_above)) << VINTR_PRIORITY_SHIFT;
-    if (window == b->virtual_interrupt)
-        return;
-    b->virtual_interrupt = window;
-    dirty(v, CLEAN_TPR);
+        window |= VINTR_IRQ | above << VINTR_PRIORITY_SHIFT;
+    v->hw->window = window;
 }
 
 static void svm_end_shadow(struct vcpu *v) { vmcb_of(v)->shadow &= ~1ull; }

@@ -25,7 +25,7 @@ struct hv_ops {
     /* Runs the guest until it exits; interrupts of the host that came meanwhile have been taken. */
     void (*enter)(struct vcpu *v, struct vm_exit *x);
     void (*state_get)(const struct vcpu *v, struct vcpu_state *s);
-    void (*state_put)(struct vcpu *v, const struct vcpu_state *s);
+    void (*state_put)(struct vcpu *v, const struct vcpu_state *s); /* nothing is being delivered afterwards */
     void (*paging)(const struct vcpu *v, struct vcpu_paging *p);
     /* MSRs that are part of the hardware state (EFER, STAR.., FS/GS base, SYSENTER, PAT; when written, also TSC_AUX and
      * PRED_CMD); false: not one of them. */

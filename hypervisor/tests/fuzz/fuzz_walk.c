@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    .efer = BIT(11),
                                    .cpl = in.flags & 3,
                                    .long_mode = in.flags & 2,
-                                   .code64 = in.flags & 4 };
+                                   .code64 = (in.flags & 6) == 6 };
     gpa_t gpa;
     uint32_t error;
     uint8_t buffer[600], bytes[15];
