@@ -74,29 +74,37 @@ static const struct port_row *port_find(const struct domain *d, uint16_t port)
     return NULL;
 }
 
+/* Behind the row's last port is nobody. */
+static uint32_t row_in(struct domain *d, const struct port_row *row, uint16_t port, unsigned size)
+{
+    uint64_t now = row->timed ? metal_now() : 0;
+    if (likely(size == 1) || (row->wide && port + size - 1 <= row->last))
+        return row->in(d, port, now) & (~0u >> (32 - 8 * size));
+    uint32_t value = ~0u >> (32 - 8 * size);
+    for (unsigned i = 0; i < size && port + i <= row->last; i++)
+        value ^= (~row->in(d, port + i, now) & 0xff) << 8 * i;
+    return value;
+}
+
+static void row_out(struct domain *d, const struct port_row *row, uint16_t port, unsigned size, uint32_t value)
+{
+    uint64_t now = row->timed ? metal_now() : 0;
+    for (unsigned i = 0; i < size && port + i <= row->last; i++)
+        row->out(d, port + i, value >> 8 * i, now);
+}
+
 bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
-    struct vplatform *p = d->platform;
-    const struct port_row *row = p ? port_find(d, port) : NULL;
+    const struct port_row *row = d->platform ? port_find(d, port) : NULL;
     if (!row)
         return false;
-    uint64_t now = row->timed ? metal_now() : 0;
-    unsigned present = MIN(size, row->last - port + 1u); /* behind them is nobody */
-    uint32_t result = size < 4 ? (1u << 8 * size) - 1 : ~0u;
-    spin_lock(&p->lock);
-    if (in && row->wide && present == size)
-        result &= row->in(d, port, now);
-    else
-        for (unsigned i = 0; i < present; i++) {
-            if (in)
-                result ^= (~row->in(d, port + i, now) & 0xff) << 8 * i;
-            else
-                row->out(d, port + i, *value >> 8 * i, now);
-        }
-    spin_unlock(&p->lock);
+    spin_lock(&d->platform->lock);
     if (in)
-        *value = result;
+        *value = row_in(d, row, port, size);
+    else
+        row_out(d, row, port, size, *value);
+    spin_unlock(&d->platform->lock);
     return true;
 }
 

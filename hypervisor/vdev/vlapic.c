@@ -526,10 +526,11 @@ static void set_svr(struct vcpu *v, struct vlapic *l, uint32_t value)
 static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
 {
     struct vlapic *l = v->lapic;
+    if (reg == REG_TPR)
+        return set_tpr(v, l, value);
     if (LVTS & BIT(reg) && !software_enabled(l))
         value |= LVT_MASKED;
     switch (reg) {
-    case REG_TPR: return set_tpr(v, l, value);
     case REG_EOI: return vlapic_eoi(v);
     case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> (vlapic_x2apic(v) ? 0 : 24));
     case REG_SELF: return send(v, (uint8_t)value | TO_SELF << 18, 0);

@@ -186,20 +186,13 @@ enum { FLAG_UPDATE = 0x10, FLAG_ALARM = 0x20, FLAG_PERIODIC = 0x40, FLAGS = 0x70
 static uint8_t to_bcd(unsigned n) { return n / 10 << 4 | n % 10; }
 static unsigned from_bcd(uint8_t b) { return (b >> 4) * 10u + (b & 15); }
 
-/* Our wall clock as the domain shall see it, without what the guest set. */
+/* Our wall clock as the domain shall see it, without what the guest set. Good until 2262. */
 static int64_t rtc_wall(const struct domain *d, uint32_t *ns)
 {
-    int64_t seconds = (int64_t)metal_wallclock_seconds(ns) + d->time_offset / (int64_t)SECOND;
-    int64_t rest = *ns + d->time_offset % (int64_t)SECOND;
-    if (rest < 0) {
-        rest += SECOND;
-        seconds--;
-    } else if (rest >= (int64_t)SECOND) {
-        rest -= SECOND;
-        seconds++;
-    }
-    *ns = rest;
-    return seconds;
+    uint64_t seconds = metal_wallclock_seconds(ns);
+    int64_t total = (int64_t)(seconds * SECOND + *ns + (uint64_t)d->time_offset), second = (int64_t)SECOND;
+    *ns = (uint32_t)((total % second + second) % second);
+    return (total - *ns) / second;
 }
 
 /* Days since 1970 of the Gregorian calendar; years begin in March, so that the leap day is the last one. */

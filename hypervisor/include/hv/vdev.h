@@ -39,8 +39,6 @@ int vlapic_pending(struct vcpu *v);
  * exit, a window of that priority (vector >> 4) has to be asked for. */
 int vlapic_held(struct vcpu *v);
 void vlapic_acknowledge(struct vcpu *v, uint8_t vector);
-/* An upcall vector (event channels) is delivered like an interrupt but without the EOI dance when the guest asked for
- * it by HVMOP_set_evtchn_upcall_vector; this is for HVM_PARAM_CALLBACK_IRQ's. */
 void vlapic_eoi(struct vcpu *v);
 /* What WORK_INIT stands for, taken by the vCPU's own CPU: VLAPIC_INIT and VLAPIC_SIPI (its vector is in
  * v->sipi_vector). Both at once: INIT came first. A SIPI counts only for a vCPU that waits for one; vlapic_reset() is
@@ -50,8 +48,6 @@ unsigned vlapic_take_init(struct vcpu *v);
 /* The timer: what is due by `now` is raised; when it is due next (ns), ~0: never. */
 void vlapic_tick(struct vcpu *v, uint64_t now);
 uint64_t vlapic_next(const struct vcpu *v);
-struct hvm_hw_lapic;
-struct hvm_hw_lapic_regs;
 
 /* --- the board --------------------------------------------------------------------------------------------------- */
 /* An IOAPIC has at most 120 inputs (its index register is 8 bits wide); a domain has one for each 120 GSIs, at
@@ -70,7 +66,8 @@ bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint3
 bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
 /* Where its MMIO is, so that the p2m leaves it out: calls visit(first gfn, count) for each. */
 void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
-/* An input of the interrupt controllers; for the host's interrupts virqchip_host_gsi. */
+/* An input of the interrupt controllers, as device models of guests will set it; for the host's interrupts
+ * virqchip_host_gsi. */
 void virqchip_set_gsi(struct domain *d, unsigned gsi, bool high);
 void virqchip_host_gsi(struct domain *d, unsigned gsi);
 /* The local APIC got an EOI for a level-triggered vector. */
@@ -86,11 +83,11 @@ uint64_t vtime_next(struct domain *d);
 /* The domain's lock must not be held by callers of any of these. Without vpci_init() a domain has no PCI. */
 must_check int vpci_init(struct domain *d);
 void vpci_free(struct domain *d);
-/* Looks at the device's capabilities and switches its message interrupts off. Known already: 0, nothing happens. A PF
- * comes before its VFs. 0, -ENODEV, -ENOMEM. */
+/* Looks at the device's capabilities and switches its message interrupts off. Known already: 0, nothing happens. 0,
+ * -ENODEV (not there, or hidden), -ENOMEM. */
 must_check int vpci_add_device(struct domain *d, uint32_t sbdf);
 void vpci_remove_device(struct domain *d, uint32_t sbdf);
-/* For all domains and for ever, at boot only: reads as all ones. */
+/* For all domains and for ever, at boot only, up to 16 units of the IOMMU: reads as all ones. */
 void vpci_hide(uint32_t sbdf);
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size);
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value);
@@ -102,6 +99,5 @@ must_check int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, 
 /* Whether any of the pages belongs to one of the two, so that it may not be mapped. Who maps on demand asks again
  * afterwards and takes them out again: the table may have moved there meanwhile. */
 bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count);
-static inline bool vpci_is_trapped(struct domain *d, gfn_t g) { return vpci_traps_range(d, g, 1); }
 
 #endif

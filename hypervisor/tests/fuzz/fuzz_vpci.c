@@ -72,7 +72,7 @@ static void spaces_fill(const uint8_t *data, size_t size)
         for (unsigned bar = 0; bar < 3; bar++)
             c[0x13 + 8 * bar] = 0xfe;
     }
-    if (data[1] & 1) { /* else hardly ever one gets as far as SR-IOV */
+    if (data[1] & 1) { /* SR-IOV, which is hidden */
         fake_pci[0][0x34] = 0x40;
         memcpy(fake_pci[0] + 0x40, "\x10\0", 2);
         memcpy(fake_pci[0] + 0x100, "\x10\0\1\0", 4);
@@ -108,7 +108,7 @@ static void step(struct domain *d, const uint8_t *op)
         break;
     case 2: vpci_msix_access(d, WINDOW + (reg | op[3] << 12) % sizeof(registers), size, write, &value); break;
     case 3: CHECK(vpci_ecam_access(d, 0xe0000000 + (devfn << 12) + reg, size, write, &value)); break;
-    case 4: vpci_is_trapped(d, gfn((WINDOW >> 12) + op[3])); break;
+    case 4: vpci_traps_range(d, gfn((WINDOW >> 12) + op[3]), 1 + op[2]); break;
     default:
         reg = op[2] & 0xc0 ? reg & 0xff : reg;
         if (write)
