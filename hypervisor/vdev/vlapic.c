@@ -526,11 +526,10 @@ static void set_svr(struct vcpu *v, struct vlapic *l, uint32_t value)
 static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
 {
     struct vlapic *l = v->lapic;
-    if (reg == REG_TPR)
-        return set_tpr(v, l, value);
     if (LVTS & BIT(reg) && !software_enabled(l))
         value |= LVT_MASKED;
     switch (reg) {
+    case REG_TPR: return set_tpr(v, l, value);
     case REG_EOI: return vlapic_eoi(v);
     case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> (vlapic_x2apic(v) ? 0 : 24));
     case REG_SELF: return send(v, (uint8_t)value | TO_SELF << 18, 0);
@@ -614,6 +613,10 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
     if (likely(reg < 64)) {
         if (!vlapic_x2apic(v) || !(X2APIC_WRITE & BIT(reg)))
             return false;
+        if (likely(reg == REG_TPR && value <= 0xff)) { /* the most frequent, next to the EOI */
+            set_tpr(v, l, value);
+            return true;
+        }
         uint32_t refused = ~(writable[reg] | (LVTS & BIT(reg) ? LVT_READ_ONLY : 0));
         if ((uint32_t)value & refused || (value >> 32 && reg != REG_ICR))
             return false;
