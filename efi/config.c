@@ -193,9 +193,7 @@ bool config_parse(const char *text, size_t size, const char *wanted, struct conf
 
     *p = (struct parser){.text = text, .size = size, .found = entry, .trouble = t};
     memset(entry, 0, sizeof(*entry));
-    if (!copy(p->wanted, sizeof(p->wanted), wanted, wanted + text_length(wanted)))
-        return trouble_set(t, "Choose an entry of the configuration.",
-                           "No entry has a name as long as the one asked for.");
+    text_format(p->wanted, sizeof(p->wanted), "%s", wanted);
     while (next_line(p)) {
         if (p->start == p->end || *p->start == '#' || *p->start == ';')
             continue;

@@ -100,24 +100,6 @@ static void read_config(void)
     print("Entry: %s\n", entry.name);
 }
 
-/* A control domain larger than the machine would fail later, where it is harder to tell why. */
-static void check_memory(void)
-{
-    struct efi_memory_descriptor d;
-    struct memmap map;
-    uint64_t ram = 0;
-
-    pages_map(&map);
-    for (uint64_t at = 0; at + map.step <= map.size; at += map.step) {
-        memcpy(&d, (const char *)map.entries + at, sizeof(d));
-        if (d.type >= EFI_LOADER_CODE && d.type <= EFI_CONVENTIONAL)
-            ram += d.pages * 4096;
-    }
-    if (entry.dom0_bytes >= ram)
-        fail(EFI_LOAD_ERROR, "It is more than this machine has.", "Write a smaller dom0_mem in the configuration.",
-             "dom0_mem = %s cannot be had: there are %llu MiB.", entry.dom0_mem, (unsigned long long)ram >> 20);
-}
-
 /* The image this file carries, to memory of its own; the build put it there, so it is as bootinfo.h says. */
 static void load_hypervisor(void)
 {
@@ -146,6 +128,37 @@ static void read_kernel(void)
     info.initrd = read_module(".bhinitr", "initrd", entry.initrd, FILE_MAX);
 }
 
+static uint64_t free_memory(void)
+{
+    struct efi_memory_descriptor d;
+    struct memmap map;
+    uint64_t free = 0;
+
+    pages_map(&map);
+    for (uint64_t at = 0; at + map.step <= map.size; at += map.step) {
+        memcpy(&d, (const char *)map.entries + at, sizeof(d));
+        if (d.type == EFI_BOOT_CODE || d.type == EFI_BOOT_DATA || d.type == EFI_CONVENTIONAL)
+            free += d.pages * 4096;
+    }
+    return free;
+}
+
+/* What the hypervisor could only panic about (domain/dom0.c): memory that does not hold what the control domain starts
+ * with. Its memory begins at the bottom, so the kernel's end counts; some more is for its tables, holes, and itself. */
+static void check_memory(void)
+{
+    const uint64_t free = free_memory(), needed = info.kernel.end + info.initrd.size + MIB(112);
+
+    if (entry.dom0_bytes > free)
+        fail(EFI_LOAD_ERROR, "It is more than this machine has.", "Write a smaller dom0_mem in the configuration.",
+             "dom0_mem = %s cannot be had: there are %llu MiB.", entry.dom0_mem, (unsigned long long)free >> 20);
+    if ((entry.dom0_bytes && needed > entry.dom0_bytes) || needed + MIB(32) + free / 64 > free)
+        fail(EFI_LOAD_ERROR, "Its kernel and initrd would not fit.",
+             "Write a larger dom0_mem, use a smaller initrd, or a machine with more memory.",
+             "The control domain needs %llu MiB, of %llu MiB free.", (unsigned long long)needed >> 20,
+             (unsigned long long)free >> 20);
+}
+
 static void set_options(void)
 {
     static char options[CONFIG_OPTIONS + 128];
@@ -164,9 +177,9 @@ efi_status efi_main(efi_handle image, struct efi_system_table *table)
     check_processor();
     only_signed = firmware_secure_boot();
     read_config();
-    check_memory();
     load_hypervisor();
     read_kernel();
+    check_memory();
     set_options();
     firmware_collect(&info);
     print("Starting the hypervisor.\n");

@@ -84,15 +84,6 @@ bool text_equal(const char *a, const char *b)
     return *a == *b;
 }
 
-size_t text_length(const char *text)
-{
-    size_t n = 0;
-
-    while (text[n])
-        n++;
-    return n;
-}
-
 #ifndef EFI_HOST
 void *memcpy(void *to, const void *from, size_t n)
 {

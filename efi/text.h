@@ -27,7 +27,6 @@ void text_format(char *to, size_t room, const char *format, ...) format_like(3, 
 bool trouble_set(struct trouble *t, const char *remedy, const char *format, ...) format_like(3, 4);
 
 bool text_equal(const char *a, const char *b);
-size_t text_length(const char *text);
 
 #ifndef EFI_HOST
 void *memcpy(void *to, const void *from, size_t n);

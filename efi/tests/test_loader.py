@@ -85,6 +85,8 @@ BAD = {
     "no kernel named": (conf(kernel=None), None, ["The entry 'debian' cannot be started", "kernel = FILE"]),
     "no size": (conf(dom0_mem="much"), None, ["'much' is not a size", "1536M"]),
     "dom0_mem too large": (conf(dom0_mem="64G"), None, ["dom0_mem = 64G cannot be had", "smaller dom0_mem"]),
+    "dom0_mem too small": (conf(dom0_mem="100M"), None, ["The control domain needs 128 MiB, of", "larger dom0_mem"]),
+    "initrd too large": (conf(initrd="/no-kernel"), None, ["The control domain needs 198 MiB, of", "smaller initrd"]),
     "kernel missing": (conf(kernel="nowhere"), None, ["\\nowhere cannot be opened", "bulkhead-install"]),
     "initrd missing": (conf(initrd="/nowhere"), None, ["The file \\nowhere cannot be opened"]),
     "a folder": (conf(kernel="/EFI"), None, ["\\EFI cannot be used"]),
@@ -97,7 +99,10 @@ BAD = {
     "text": (None, b"hello world, this is no kernel", ["not an ELF file"]),
     "empty kernel": (None, b"", ["It is empty"]),
     "wrong entry asked for": (None, None, ["There is no entry 'none'", "entry=NAME"]),
+    "SVM locked": (None, None, ["turned AMD-V (SVM) off and locked it", "then switch the computer off and on"]),
 }
+# No machine here has it locked, so the loader is changed: mov $VM_CR, %ecx; rdmsr -> mov $VM_CR, %ecx; mov $0x10, %al
+READ_VM_CR, LOCKED = (b"\xb9\x14\x01\x01\xc0" + end for end in (b"\x0f\x32", b"\xb0\x10"))
 # Each takes 70 of the 256 MiB, which must all be there again for the next one.
 LARGE = [f"no kernel, time {n}" for n in range(4)]
 
@@ -116,7 +121,11 @@ class TestBadInput:
         lines = ["@echo -off", "fs0:"]
         for number, (name, (config, linux, _words)) in enumerate(cases.items()):
             place = f"EFI/{number}"
-            files.update({f"{place}/bulkhead.efi": loader, f"{place}/initrd": b"INITRD..",
+            program = loader.read_bytes()
+            if name == "SVM locked":
+                assert program.count(READ_VM_CR) == 1
+                program = program.replace(READ_VM_CR, LOCKED)
+            files.update({f"{place}/bulkhead.efi": program, f"{place}/initrd": b"INITRD..",
                           f"{place}/linux": kernel() if linux is None else linux})
             if config is not False:
                 files[f"{place}/bulkhead.conf"] = conf() if config is None else config
