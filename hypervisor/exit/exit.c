@@ -170,7 +170,8 @@ static bool map_hardware(struct domain *d, gfn_t g)
         uint64_t count = 1ull << orders[i], first = g.n & ~(count - 1);
         if (!rangeset_contains(&d->iomem, first, first + count - 1) || vpci_traps_range(d, gfn(first), count))
             continue;
-        if (orders[i] && !p2m_range_empty(&d->p2m, gfn(first), count))
+        struct p2m_entry there = p2m_lookup(&d->p2m, gfn(first));
+        if (orders[i] && (there.type != P2M_NONE || there.order < orders[i]))
             continue;
         int rc = p2m_map(&d->p2m, gfn(first), mfn(first), orders[i], P2M_MMIO);
         if (rc) {
@@ -188,7 +189,7 @@ static bool map_hardware(struct domain *d, gfn_t g)
 /* Whether the p2m's entry allows what faulted: somebody changed it since. */
 static bool is_allowed(enum p2m_type type, const struct vm_exit *x)
 {
-    static const uint32_t runs = BIT(P2M_RAM) | BIT(P2M_RAM_RO) | BIT(P2M_LOGDIRTY);
+    static const uint32_t runs = BIT(P2M_RAM) | BIT(P2M_RAM_RO);
     static const uint32_t writes =
         BIT(P2M_RAM) | BIT(P2M_MMIO) | BIT(P2M_GRANT_RW) | BIT(P2M_FOREIGN) | BIT(P2M_XENHEAP);
     return type != P2M_NONE && (!x->fault.fetch || BIT(type) & runs) && (!x->fault.write || BIT(type) & writes);

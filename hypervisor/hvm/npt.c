@@ -29,7 +29,6 @@ static const uint64_t rights[P2M_TYPES] = {
     [P2M_GRANT_RO] = NPT_NX,
     [P2M_FOREIGN] = NPT_W | NPT_NX,
     [P2M_XENHEAP] = NPT_W | NPT_NX,
-    [P2M_LOGDIRTY] = 0,
 };
 
 static uint64_t npt_leaf(mfn_t m, enum p2m_type type, unsigned level)

@@ -66,7 +66,7 @@ static inline const char *table_at(struct walk *w, gpa_t gpa)
     if (!mfn_valid(w->entry.mfn) || (g ^ w->gfn) >> w->entry.order) {
         w->entry = p2m_lookup(&w->v->domain->p2m, gfn(g));
         w->gfn = g;
-        if (w->entry.type != P2M_RAM && w->entry.type != P2M_RAM_RO && w->entry.type != P2M_LOGDIRTY)
+        if (w->entry.type != P2M_RAM && w->entry.type != P2M_RAM_RO)
             w->entry.mfn = INVALID_MFN;
         if (!mfn_valid(w->entry.mfn))
             return NULL;

@@ -36,7 +36,7 @@ static long again(struct hc_call *c, uint64_t done)
 
 /* --- RAM in and out --------------------------------------------------------------------------------------------- */
 
-static bool is_ram(struct p2m_entry e) { return e.type == P2M_RAM || e.type == P2M_RAM_RO || e.type == P2M_LOGDIRTY; }
+static bool is_ram(struct p2m_entry e) { return e.type == P2M_RAM || e.type == P2M_RAM_RO; }
 
 static int populate(struct domain *d, gfn_t g, unsigned order)
 {

@@ -23,12 +23,12 @@
 typedef _Atomic uint64_t entry_t;
 
 #define TYPE(t) (1u << (t))
-#define RAM (TYPE(P2M_RAM) | TYPE(P2M_RAM_RO) | TYPE(P2M_LOGDIRTY))
+#define RAM (TYPE(P2M_RAM) | TYPE(P2M_RAM_RO))
 #define COUNTED (RAM | TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) | TYPE(P2M_FOREIGN))
 #define OTHERS (TYPE(P2M_GRANT_RW) | TYPE(P2M_GRANT_RO) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
 #define WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN) | TYPE(P2M_XENHEAP))
 /* Not devices' registers: no device of a domain needs another's, and they may lie beyond what an IOMMU reaches. */
-#define DMA_WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_LOGDIRTY) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN))
+#define DMA_WRITABLE (TYPE(P2M_RAM) | TYPE(P2M_GRANT_RW) | TYPE(P2M_FOREIGN))
 #define DMA (DMA_WRITABLE | TYPE(P2M_RAM_RO) | TYPE(P2M_GRANT_RO))
 
 /* Frames whose references are dropped after the next flush. */
@@ -133,11 +133,17 @@ static void count_leaf(struct p2m *p, uint64_t e, unsigned level, int sign)
         store_relaxed(&p->ram, load_relaxed(&p->ram) + sign * (int64_t)LEVEL_PAGES(level));
 }
 
+static void flush(struct p2m *p)
+{
+    metal_flush_p2m(p->domain);
+    p->walked = false;
+}
+
 static void batch_finish(struct batch *b)
 {
     struct p2m *p = b->p;
     if (b->flush)
-        metal_flush_p2m(p->domain);
+        flush(p);
     if (b->flush && p->mirror)
         iommu_flush(p->domain);
     for (unsigned i = 0; i < b->used; i++) {
@@ -215,6 +221,8 @@ static mfn_t table_make(struct p2m *p, uint64_t old, unsigned level)
     mfn_t table = p->spare[level];
     if (mfn_valid(table)) {
         p->spare[level] = mfn(frame_gfn(table).n);
+        if (p->walked)
+            flush(p);
         /* Before it changes: pairs with walk_sure(). */
         atomic_fetch_add_explicit(&p->reused, 1, memory_order_seq_cst);
     } else {
@@ -307,18 +315,9 @@ static void join(struct p2m *p, uint64_t g, unsigned level)
     }
     store_release(up, p->codec->leaf(mfn_of(first), type_of(p, first), level + 1));
     table_retire(p, table, level);
+    p->walked = true;
     p->leaves[level] -= 512;
     p->leaves[level + 1]++;
-}
-
-void p2m_try_join(struct p2m *p, gfn_t g)
-{
-    spin_lock(&p->lock);
-    if (g.n < P2M_PAGES) {
-        join(p, g.n, 1);
-        join(p, g.n, 2);
-    }
-    spin_unlock(&p->lock);
 }
 
 /* --- changes --- */
@@ -518,15 +517,4 @@ int p2m_free(struct p2m *p, unsigned budget)
     }
     spin_unlock(&p->lock);
     return rc;
-}
-
-bool p2m_range_empty(const struct p2m *p, gfn_t g, uint64_t count)
-{
-    for (uint64_t n = g.n; n < g.n + count;) {
-        struct p2m_entry e = p2m_lookup(p, gfn(n));
-        if (e.type != P2M_NONE)
-            return false;
-        n = ((n >> e.order) + 1) << e.order;
-    }
-    return true;
 }

@@ -26,7 +26,6 @@ enum p2m_type {
     P2M_GRANT_RO = 5,
     P2M_FOREIGN = 6, /* another domain's page, mapped by a control domain; a reference of it is held */
     P2M_XENHEAP = 7, /* a page of the hypervisor's shared with the guest (shared info, grant table), read-write */
-    P2M_LOGDIRTY = 8,
     P2M_TYPES,
 };
 
@@ -50,12 +49,13 @@ struct p2m {
     mfn_t root;
     const struct p2m_codec *codec;
     struct domain *domain;
-    uint64_t leaves[4];      /* by level; [1] 4 KiB */
-    _Atomic uint64_t ram;    /* pages of the domain's own: P2M_RAM, P2M_RAM_RO, P2M_LOGDIRTY; read without the lock */
-    uint64_t tables;         /* pages the tree takes, spare ones included */
-    bool mirror;             /* changes go to the IOMMU too */
-    bool gigabyte;           /* the codec's at p2m_init() */
-    mfn_t spare[4];          /* by level: tables no entry names any more, a list by frame_gfn() */
+    uint64_t leaves[4];   /* by level; [1] 4 KiB */
+    _Atomic uint64_t ram; /* pages of the domain's own: P2M_RAM, P2M_RAM_RO; read without the lock */
+    uint64_t tables;      /* pages the tree takes, spare ones included */
+    bool mirror;          /* changes go to the IOMMU too */
+    bool gigabyte;        /* the codec's at p2m_init() */
+    mfn_t spare[4];       /* by level: tables no entry names any more, a list by frame_gfn() */
+    bool walked;          /* one of them was joined, and processors may still walk it: flush before it is taken again */
     _Atomic uint64_t reused; /* counts spare tables taken again */
     mfn_t going;             /* p2m_free: frames of an entry that is cleared, whose references are still held */
     uint64_t going_count;
@@ -89,12 +89,5 @@ struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g);
  * and those of P2M_XENHEAP), still mapped at g. INVALID_MFN: nothing of the kind, or not writable. Give it back with
  * frame_put(). */
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants);
-
-/* Whether nothing is mapped in [g, g + count). */
-bool p2m_range_empty(const struct p2m *p, gfn_t g, uint64_t count);
-
-/* Called when a 4 KiB entry changed and 512 siblings may be one 2 MiB entry again; p2m does it itself after
- * p2m_map(). */
-void p2m_try_join(struct p2m *p, gfn_t g);
 
 #endif
