@@ -34,9 +34,11 @@ static void key_domains(void)
                  load_relaxed(&d->p2m.ram), d->max_pages, d->p2m.tables, d->p2m.leaves[1], d->p2m.leaves[2],
                  d->p2m.leaves[3]);
         for (unsigned i = 0; i < d->max_vcpus; i++) {
-            const struct vcpu *v = d->vcpu[i];
+            struct vcpu *v = d->vcpu[i];
+            uint64_t times[4];
+            sched_runstate(v, metal_now(), times);
             log_line("  v%u: CPU %u blocked %x work %x rip %lx ran %lu ms", i, load_relaxed(&v->cpu),
-                     load_relaxed(&v->blocked), load_relaxed(&v->work), v->regs.rip, v->sched.used / 1000000);
+                     load_relaxed(&v->blocked), load_relaxed(&v->work), v->regs.rip, times[RUN_RUNNING] / 1000000);
         }
     }
 }

@@ -2,9 +2,12 @@
 /*
  * The scheduler: a run queue for each CPU, in the order of weighted virtual time (CPU time * 256 / weight), so that CPU
  * time is shared by weight. Who wakes up starts near the queue's time: sleeping earns half a slice at most. A domain's
- * cap holds over periods of 30 ms; what it overdraws counts in the next. A woken vCPU goes to an idle CPU it may use;
- * an idle CPU looks at a few others' queues before it sleeps. A vCPU that is woken by the one that runs on its own CPU
- * runs next if that one then blocks (directed hand-over: the answer to a request does not wait behind others).
+ * cap holds over periods of 30 ms; what it overdraws counts in the next.
+ *
+ * Balance: who wakes up, or has to wait again at the end of its slice, goes to an idle CPU it may use, else to a
+ * shorter queue among a few; so three that compute on two CPUs take turns in being two. An idle CPU looks at a few
+ * others' queues before it sleeps. A vCPU that is woken by the one that runs on its own CPU runs next if that one then
+ * blocks (directed hand-over: the answer to a request does not wait behind others).
  *
  * Lock: each queue's (LOCK_SCHED), and never two. vcpu.cpu and vcpu.sched are guarded by the lock of the queue of
  * vcpu.cpu; a vCPU that changes CPUs is on no queue meanwhile and `running` tells that somebody has it in hand.
@@ -13,7 +16,7 @@
 #include <hv/metal.h>
 #include <hv/sched.h>
 
-#define STEAL_LOOKS 8 /* other CPUs an idle one looks at */
+#define LOOKS 8 /* other CPUs whose queues are compared, or stolen from */
 #define SLEEPER_NS (SCHED_SLICE_NS / 2)
 
 struct queue {
@@ -30,7 +33,7 @@ struct queue {
 static struct queue queues[SCHED_MAX_CPUS];
 static unsigned nr_queues;
 static _Atomic uint64_t idle_cpus[SCHED_MAX_CPUS / 64];
-static _Atomic unsigned next_victim;
+static _Atomic unsigned next_look;
 
 static bool may_run(const struct vcpu *v, unsigned cpu)
 {
@@ -97,17 +100,9 @@ static void account(struct vcpu *v, uint64_t now)
     if (!s->running || !ran)
         return;
     s->slice_start = now;
-    s->used += ran;
     s->deadline += ran * SCHED_WEIGHT / MAX(load_relaxed(&d->sched_weight), 1u);
     if (load_relaxed(&d->sched_cap))
         atomic_fetch_add(&d->sched_spent, ran);
-}
-
-void sched_account(struct vcpu *v, uint64_t now)
-{
-    struct queue *q = lock_queue(v);
-    account(v, now);
-    spin_unlock(&q->lock);
 }
 
 void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4])
@@ -221,20 +216,21 @@ static int find_idle(const struct vcpu *v)
     return -1;
 }
 
-/* A CPU of its hard affinity, the least loaded one; its own one when there is a tie. */
+/* Where it shall wait: an idle CPU, else its own, or one with a shorter queue. It may itself be in its CPU's queue. */
 static unsigned find_cpu(const struct vcpu *v)
 {
     int idle = find_idle(v);
-    unsigned best = load_relaxed(&v->cpu), load = ~0u;
     if (idle >= 0)
         return idle;
-    if (may_run(v, best))
-        return best;
-    for (unsigned i = 0; i < nr_queues; i++)
-        if (may_run(v, i) && load_relaxed(&queues[i].nr_waiting) < load) {
-            best = i;
-            load = load_relaxed(&queues[i].nr_waiting);
+    unsigned best = load_relaxed(&v->cpu), start = atomic_fetch_add_explicit(&next_look, 1, memory_order_relaxed);
+    unsigned least = may_run(v, best) ? load_relaxed(&queues[best].nr_waiting) : ~0u;
+    for (unsigned i = 0; i < nr_queues && (i < LOOKS || least == ~0u); i++) {
+        unsigned cpu = (start + i) % nr_queues;
+        if (may_run(v, cpu) && load_relaxed(&queues[cpu].nr_waiting) < least) {
+            best = cpu;
+            least = load_relaxed(&queues[cpu].nr_waiting);
         }
+    }
     return best;
 }
 
@@ -282,8 +278,10 @@ static void insert(struct queue *q, struct vcpu *v, uint64_t now)
     notify(q, v, now);
 }
 
-/* Moves it to another queue. Takes the lock of its present one, returns with the lock of the new one, which may have
- * changed again. */
+static bool idle_in_hand(const struct vcpu *v) { return !v->sched.queued && !load_relaxed(&v->sched.running); }
+
+/* Makes `cpu` the one of a vCPU that is neither queued nor running. Takes the lock of its present queue, returns with
+ * that of its queue, which may be a third one then. */
 static struct queue *move(struct queue *q, struct vcpu *v, unsigned cpu)
 {
     if (q == &queues[cpu])
@@ -295,7 +293,18 @@ static struct queue *move(struct queue *q, struct vcpu *v, unsigned cpu)
     return lock_queue(v);
 }
 
-static bool idle_in_hand(const struct vcpu *v) { return !v->sched.queued && !load_relaxed(&v->sched.running); }
+/* One that waits in queue `q` goes where it is better off. As move(). */
+static struct queue *move_waiting(struct queue *q, struct vcpu *v, uint64_t now)
+{
+    unsigned cpu = find_cpu(v);
+    if (q == &queues[cpu])
+        return q;
+    dequeue(q, v);
+    q = move(q, v, cpu);
+    if (idle_in_hand(v))
+        insert(q, v, now);
+    return q;
+}
 
 void sched_wake(struct vcpu *v, uint64_t now)
 {
@@ -328,17 +337,12 @@ void sched_affinity_changed(struct vcpu *v)
 {
     struct queue *q = lock_queue(v);
     unsigned cpu = q - queues;
-    if (!may_run(v, cpu)) {
-        if (v->sched.running) {
-            atomic_fetch_or(&v->work, WORK_RESCHEDULE);
-            if (cpu != metal_cpu())
-                metal_kick(cpu);
-        } else if (v->sched.queued) {
-            dequeue(q, v);
-            q = move(q, v, find_cpu(v));
-            if (idle_in_hand(v))
-                insert(q, v, metal_now());
-        }
+    if (!may_run(v, cpu) && v->sched.running) {
+        atomic_fetch_or(&v->work, WORK_RESCHEDULE);
+        if (cpu != metal_cpu())
+            metal_kick(cpu);
+    } else if (!may_run(v, cpu) && v->sched.queued) {
+        q = move_waiting(q, v, metal_now());
     }
     spin_unlock(&q->lock);
 }
@@ -379,8 +383,8 @@ static struct vcpu *best_waiting(struct queue *q, unsigned cpu, uint64_t now)
 /* Takes one that waits at another CPU's queue; it is `running` and belongs to this CPU then. No lock is held. */
 static struct vcpu *steal(unsigned cpu, uint64_t now)
 {
-    unsigned start = atomic_fetch_add_explicit(&next_victim, 1, memory_order_relaxed);
-    for (unsigned i = 0; i < MIN(nr_queues, STEAL_LOOKS); i++) {
+    unsigned start = atomic_fetch_add_explicit(&next_look, 1, memory_order_relaxed);
+    for (unsigned i = 0; i < MIN(nr_queues, LOOKS); i++) {
         struct queue *q = &queues[(start + i) % nr_queues];
         if (q == &queues[cpu] || !load_relaxed(&q->nr_waiting))
             continue;
@@ -399,9 +403,8 @@ static struct vcpu *steal(unsigned cpu, uint64_t now)
     return NULL;
 }
 
-/* What ran here until now goes back to a queue or to sleep; the lock is held. Returns it when it has to go elsewhere.
- */
-static struct vcpu *put_back(struct queue *q, struct vcpu *prev, uint64_t now)
+/* What ran here until now goes back to the queue or to sleep. With the lock. */
+static void put_back(struct queue *q, struct vcpu *prev, uint64_t now)
 {
     uint32_t blocked = atomic_load(&prev->blocked);
     account(prev, now);
@@ -410,14 +413,11 @@ static struct vcpu *put_back(struct queue *q, struct vcpu *prev, uint64_t now)
     store_relaxed(&prev->sched.running, false);
     if (blocked) {
         set_blocked(prev, blocked, now);
-        return NULL;
+        return;
     }
     set_state(prev, RUN_RUNNABLE, now);
     q->handover = NULL; /* it did not wait for an answer */
-    if (!may_run(prev, q - queues))
-        return prev;
     enqueue(q, prev);
-    return NULL;
 }
 
 static void start(struct queue *q, struct vcpu *v, uint64_t now)
@@ -452,12 +452,11 @@ struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now)
     struct queue *q = &queues[cpu];
     spin_lock(&q->lock);
     bool was_idle = !q->current;
-    struct vcpu *leaves = NULL, *v;
     BUG_ON(q->current != prev);
     store_relaxed(&q->news, false);
     if (prev)
-        leaves = put_back(q, prev, now);
-    v = best_waiting(q, cpu, now);
+        put_back(q, prev, now);
+    struct vcpu *v = best_waiting(q, cpu, now);
     if (!v) {
         spin_unlock(&q->lock);
         v = steal(cpu, now);
@@ -472,9 +471,9 @@ struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now)
     else
         go_idle(q, was_idle, now);
     q->handover = NULL; /* a hand-over counts for one change only */
+    if (prev && prev != v && prev->sched.queued && load_relaxed(&prev->cpu) == cpu && (v || !may_run(prev, cpu)))
+        q = move_waiting(q, prev, now);
     spin_unlock(&q->lock);
-    if (leaves)
-        sched_wake(leaves, now);
     return v;
 }
 

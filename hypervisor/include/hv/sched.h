@@ -34,7 +34,6 @@ uint64_t sched_alarm_time(unsigned cpu);
 /* An idle CPU looks at this before it halts: something came to its queue since the last sched_pick(). */
 bool sched_has_work(unsigned cpu);
 void sched_affinity_changed(struct vcpu *v);
-void sched_account(struct vcpu *v, uint64_t now);                     /* brings used and state_time up to date */
 void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4]); /* state_time up to `now` */
 /* Whether it has a CPU. Once it is blocked and this is false, it stands still until it is woken. */
 bool sched_running(struct vcpu *v);

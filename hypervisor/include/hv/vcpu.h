@@ -78,9 +78,8 @@ enum vcpu_block {
 enum runstate { RUN_RUNNING, RUN_RUNNABLE, RUN_BLOCKED, RUN_OFFLINE }; /* RUNSTATE_* of the ABI */
 
 struct sched_vcpu {
-    struct list queue;       /* in a CPU's run queue; that queue's lock */
-    uint64_t used, deadline; /* ns of CPU time, virtual time (weighted) */
-    uint64_t slice_start;
+    struct list queue;              /* in a CPU's run queue; that queue's lock */
+    uint64_t deadline, slice_start; /* virtual time (ns of CPU time, weighted); since when it runs */
     enum runstate state;
     uint64_t state_since, state_time[4];
     bool queued;
