@@ -128,10 +128,11 @@ static void put_string(struct out *o, const char *s, unsigned width)
         put(o, *s++);
 }
 
-/* Puts what `format` wants, from behind the '%'; returns where the text goes on. */
+/* Puts what `format` wants, from behind the '%'; returns where the text goes on. NULL: not known, and what arguments
+ * the rest would take is not known either. */
 static const char *convert(struct out *o, const char *format, va_list *args)
 {
-    const char *f = format;
+    const char *f = format + (*format == '#');
     char fill = *f == '0' ? '0' : ' ';
     unsigned width = 0;
     bool wide = false;
@@ -151,13 +152,18 @@ static const char *convert(struct out *o, const char *format, va_list *args)
         put_number(o, value, 10, width, fill);
         return f + 1;
     case 'u': put_number(o, value, 10, width, fill); return f + 1;
-    case 'x': put_number(o, value, 16, width, fill); return f + 1;
+    case 'x':
+        if (*format == '#' && value) {
+            put(o, '0');
+            put(o, 'x');
+        }
+        put_number(o, value, 16, width, fill);
+        return f + 1;
     case 'c': put(o, (char)va_arg(*args, int)); return f + 1;
     case 's': put_string(o, va_arg(*args, const char *), width); return f + 1;
     case '%': put(o, '%'); return f + 1;
     }
-    put(o, '%');
-    return format;
+    return NULL;
 }
 
 int vsnprintf(char *out, size_t size, const char *format, va_list args)
@@ -165,9 +171,10 @@ int vsnprintf(char *out, size_t size, const char *format, va_list args)
     struct out o = { out, size, 0 };
     va_list rest;
     va_copy(rest, args); /* has the type of a variable, so that its address may be passed on */
+    const char *known = format;
     while (*format) {
-        if (*format == '%')
-            format = convert(&o, format + 1, &rest);
+        if (known && *format == '%' && (known = convert(&o, format + 1, &rest)))
+            format = known;
         else
             put(&o, *format++);
     }

@@ -78,6 +78,7 @@ static void test_format(void)
         long n = numbers[i];
         SAME(200, "%d|%u|%x|%ld|%lu|%lx|%lld", (int)n, (unsigned)n, (unsigned)n, n, n, n, (long long)n);
         SAME(200, "%016lx|%3x|%02x|%4lu|%06lu", n, (unsigned)n, (unsigned)n, n, n);
+        SAME(200, "%#x|%#lx|%#llx", (unsigned)n, n, (long long)n);
         SAME(7, "%ld and more", n);
         SAME(0, "%ld", n);
         SAME(1, "%ld", n);
@@ -87,6 +88,8 @@ static void test_format(void)
     char out[40];
     static const char *volatile odd = "%q %";
     CHECK(hv_snprintf(out, sizeof(out), odd) == 4 && strcmp(out, "%q %") == 0);
+    odd = "%u %+d %s"; /* what it does not know may have been an argument: none is taken for a string from here on */
+    CHECK(hv_snprintf(out, sizeof(out), odd, 1, 2, 3) == 8 && strcmp(out, "1 %+d %s") == 0);
     static const char *volatile null = "%s";
     CHECK(hv_snprintf(out, sizeof(out), null, NULL) == 6 && strcmp(out, "(null)") == 0);
     static const char *volatile wide = "%99999999999d";
