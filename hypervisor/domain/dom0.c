@@ -81,7 +81,7 @@ static void take_memory(struct builder *b)
         if (frame_claim(start, end, d->id))
             panic("Memory from %lx to %lx was free a moment ago.", start, end);
         add_e820(d, start, end, E820_RAM);
-        if (p2m_map_range(&d->p2m, paddr_gfn(start), paddr_mfn(start), (end - start) >> PAGE_SHIFT, P2M_RAM))
+        if (p2m_map_range(&d->p2m, gpa_gfn(start), paddr_mfn(start), (end - start) >> PAGE_SHIFT, P2M_RAM))
             panic("There is no memory left for the control domain's page tables.");
         left -= end - start;
         at = end;

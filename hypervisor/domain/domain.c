@@ -52,34 +52,24 @@ static bool try_get(struct domain *d)
     return true;
 }
 
-struct domain *domain_get(domid_t id)
+/* The first one with an id of `first` to `last`, referenced. */
+static struct domain *find(domid_t first, domid_t last)
 {
     struct domain *found = NULL;
     spin_lock(&list_lock);
-    list_for_each (l, &domains) {
-        if (domain_of(l)->id != id)
-            continue;
-        found = try_get(domain_of(l)) ? domain_of(l) : NULL;
-        break;
+    list_for_each (l, &domains) { /* in the order of ids */
+        struct domain *d = domain_of(l);
+        if (d->id >= first && d->id <= last && try_get(d)) {
+            found = d;
+            break;
+        }
     }
     spin_unlock(&list_lock);
     return found;
 }
 
-struct domain *domain_next(domid_t from)
-{
-    struct domain *found = NULL;
-    spin_lock(&list_lock);
-    list_for_each (l, &domains) /* in the order of ids */
-    {
-        if (domain_of(l)->id < from || !try_get(domain_of(l)))
-            continue;
-        found = domain_of(l);
-        break;
-    }
-    spin_unlock(&list_lock);
-    return found;
-}
+struct domain *domain_get(domid_t id) { return find(id, id); }
+struct domain *domain_next(domid_t from) { return find(from, DOMID_FIRST_RESERVED); }
 
 void domain_put(struct domain *d)
 {
@@ -144,7 +134,6 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
     d->id = id;
     d->max_vcpus = max_vcpus;
     d->max_pages = ~0ull;
-    d->created = metal_now();
     d->sched_weight = SCHED_WEIGHT;
     d->shutdown_code = NO_CODE;
     d->watchdog[0] = d->watchdog[1] = ~0ull;
@@ -183,8 +172,6 @@ static void domain_free(struct domain *d)
         vpci_free(d);
     if (d->platform)
         vplatform_free(d);
-    if (d->pci)
-        vpci_free(d);
     if (d->policy)
         policy_free(d);
     if (d->iommu)
@@ -194,14 +181,10 @@ static void domain_free(struct domain *d)
     rangeset_free(&d->iomem);
     rangeset_free(&d->ioports);
     rangeset_free(&d->irqs);
-    if (d->msr_bitmap)
-        pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
-    if (d->port_bitmap)
-        pages_free(d->port_bitmap, PORT_BITMAP_ORDER);
-    if (d->shared_info)
-        page_free(d->shared_info);
-    if (d->e820)
-        page_free(d->e820);
+    pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
+    pages_free(d->port_bitmap, PORT_BITMAP_ORDER);
+    page_free(d->shared_info);
+    page_free(d->e820);
     page_free(d);
 }
 

@@ -255,7 +255,6 @@ int vcpu_register_info(struct vcpu *v, gfn_t g, uint32_t offset)
         memcpy(new, v->info, sizeof(*new));
     v->info = new;
     v->info_mfn = m;
-    v->info_gpa = (g.n << PAGE_SHIFT) + offset;
     /* An event may have been set in the old place meanwhile: look at everything once. */
     new->evtchn_pending_sel = ~0ul;
     new->evtchn_upcall_pending = 1;

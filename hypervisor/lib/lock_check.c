@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checks of the lock order (lock.h) in debug builds: which locks each CPU holds, and that it takes them upwards.
+ * Checks of the lock order (lock.h), in all tests: which locks each CPU holds, and that it takes them upwards.
  *
  * Two locks of one level may be held where their room says in what order they are taken: event channels (by the
- * domains' ids) and run queues. A CPU's list is touched by that CPU only. The NMI handler only tries the console's
- * lock, the highest, and gives it back before it returns, so it may come in between anywhere.
+ * domains' ids), and a run queue inside of a CPU's timers. A CPU's list is touched by that CPU only.
  */
 #include <hv/lock.h>
 #include <hv/metal.h>

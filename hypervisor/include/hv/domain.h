@@ -71,7 +71,6 @@ struct domain {
     uint32_t vm_assist;
     _Atomic uint32_t sched_weight, sched_cap;   /* cap in percent of one CPU, 0: none */
     _Atomic uint64_t sched_period, sched_spent; /* the cap's period (number) and CPU time used in it; sched.c */
-    uint64_t created;                           /* metal_now() */
     uint32_t log_budget;
     uint64_t log_since, log_lost;
 };

@@ -3,10 +3,9 @@
  * Ticket spinlocks with levels.
  *
  * The hypervisor runs with interrupts off (cpu/irq.c opens one window, in vcpu_loop), so no lock needs to save
- * an interrupt flag. What may come in between is an NMI or a machine check; those handlers take no lock but the
- * console's, and that by trying.
+ * an interrupt flag. What may come in between is an NMI or a machine check; those handlers take the console by force.
  *
- * A CPU may only take a lock of a higher level than those it holds; debug builds check that (lock_check.c).
+ * A CPU may only take a lock of a higher level than those it holds; the tests' builds check that (lock_check.c).
  * C11 atomics, so that pure rooms run with real threads in tests.
  */
 #ifndef HV_LOCK_H
@@ -44,7 +43,7 @@ typedef struct {
         .level = (lvl)                                                                                                 \
     }
 
-/* Checks of the order, per CPU; nothing in release builds. */
+/* Checks of the order, per CPU; nothing in the image. */
 #ifdef HV_LOCK_CHECK
 void lock_check_take(const spinlock_t *lock);
 void lock_check_drop(const spinlock_t *lock);
@@ -76,16 +75,6 @@ static inline void spin_lock(spinlock_t *lock)
     /* Pairs with the release in spin_unlock(). */
     while (atomic_load_explicit(&lock->owner, memory_order_acquire) != ticket)
         cpu_relax();
-}
-
-static inline bool spin_trylock(spinlock_t *lock)
-{
-    uint32_t owner = atomic_load_explicit(&lock->owner, memory_order_acquire);
-    if (!atomic_compare_exchange_strong_explicit(&lock->next, &owner, owner + 1, memory_order_acquire,
-                                                 memory_order_relaxed))
-        return false;
-    lock_check_take(lock);
-    return true;
 }
 
 static inline void spin_unlock(spinlock_t *lock)

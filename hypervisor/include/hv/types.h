@@ -52,7 +52,6 @@ static inline mfn_t mfn(uint64_t n) { return (mfn_t){ n }; }
 static inline gfn_t gfn(uint64_t n) { return (gfn_t){ n }; }
 static inline bool mfn_valid(mfn_t m) { return m.n != ~0ull; }
 static inline mfn_t paddr_mfn(paddr_t p) { return mfn(p >> PAGE_SHIFT); }
-static inline gfn_t paddr_gfn(gpa_t a) { return gfn(a >> PAGE_SHIFT); }
 static inline paddr_t mfn_paddr(mfn_t m) { return m.n << PAGE_SHIFT; }
 static inline gfn_t gpa_gfn(gpa_t a) { return gfn(a >> PAGE_SHIFT); }
 
@@ -62,7 +61,6 @@ enum {
     ENOENT = 2,
     ESRCH = 3,
     EIO = 5,
-    ENXIO = 6,
     E2BIG = 7,
     EAGAIN = 11,
     ENOMEM = 12,
@@ -70,13 +68,10 @@ enum {
     EFAULT = 14,
     EBUSY = 16,
     EEXIST = 17,
-    EXDEV = 18,
     ENODEV = 19,
     EINVAL = 22,
-    ENFILE = 23,
     ENOSPC = 28,
     ERANGE = 34,
-    EDEADLK = 35,
     ENOSYS = 38,
     ENODATA = 61,
     ETIME = 62,

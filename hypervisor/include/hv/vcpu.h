@@ -122,8 +122,7 @@ struct vcpu {
     _Atomic bool inside;      /* in the guest now; seq_cst with work: set before work is looked at the last time */
 
     struct vlapic *lapic;
-    gpa_t info_gpa;         /* struct vcpu_info, registered or in shared info */
-    struct vcpu_info *info; /* the same in the direct map (its frame is referenced), or hv_dummy_vcpu_info */
+    struct vcpu_info *info; /* registered (its frame is referenced), in shared info, or hv_dummy_vcpu_info */
     mfn_t info_mfn;
     struct guest_area runstate_area, time_area;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: the domain's */
