@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checks of the lock order (lock.h), in all tests: which locks each CPU holds, and that it takes them upwards.
+ * Checks of the lock order (lock.h), in all tests: which locks a thread, which plays a CPU, holds, and that it takes
+ * them upwards.
  *
  * Two locks of one level may be held where their room says in what order they are taken: event channels (by the
- * domains' ids), and a run queue inside of a CPU's timers. A CPU's list is touched by that CPU only.
+ * domains' ids), and a run queue inside of a CPU's timers.
  */
 #include <hv/lock.h>
-#include <hv/metal.h>
 
-#ifdef HV_LOCK_CHECK
-
-#define MAX_CPUS 256
 #define MAX_HELD 12
 
-static struct held {
+static _Thread_local struct held {
     const spinlock_t *lock[MAX_HELD];
     unsigned count;
-} cpus[MAX_CPUS];
+} here;
 
 static bool may_follow(const spinlock_t *lock, const spinlock_t *held)
 {
@@ -26,7 +23,7 @@ static bool may_follow(const spinlock_t *lock, const spinlock_t *held)
 
 void lock_check_take(const spinlock_t *lock)
 {
-    struct held *h = &cpus[metal_cpu()];
+    struct held *h = &here;
     BUG_ON(!lock->level);
     for (unsigned i = 0; i < h->count; i++)
         BUG_ON(!may_follow(lock, h->lock[i]));
@@ -36,7 +33,7 @@ void lock_check_take(const spinlock_t *lock)
 
 void lock_check_drop(const spinlock_t *lock)
 {
-    struct held *h = &cpus[metal_cpu()];
+    struct held *h = &here;
     unsigned i = h->count;
     while (i && h->lock[i - 1] != lock)
         i--;
@@ -47,12 +44,10 @@ void lock_check_drop(const spinlock_t *lock)
 
 bool lock_check_held(const spinlock_t *lock)
 {
-    const struct held *h = &cpus[metal_cpu()];
+    const struct held *h = &here;
     for (unsigned i = 0; i < h->count; i++) {
         if (h->lock[i] == lock)
             return true;
     }
     return false;
 }
-
-#endif

@@ -387,6 +387,7 @@ static void test_threads(void)
 {
     pthread_t threads[4];
     reset(4);
+    fake_cpu = 9; /* this thread, beside the CPUs */
     for (unsigned i = 0; i < 16; i++) {
         setup(i, &domains[i % 4]);
         wake(&vcpus[i]);
