@@ -30,12 +30,11 @@ static void read_features(void)
     hv_features.x2apic = one.ecx & BIT(21);
     hv_features.tsc_deadline = one.ecx & BIT(24);
     hv_features.xsave = one.ecx & BIT(26);
+    hv_features.mca = one.edx & BIT(14);
     hv_features.smep = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(7);
     hv_features.smap = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(20);
-    hv_features.nx = ext.edx & BIT(20);
     hv_features.gigabyte_pages = ext.edx & BIT(26);
     hv_features.rdtscp = ext.edx & BIT(27);
-    hv_features.invariant_tsc = top.eax >= 0x80000007 && cpuid(0x80000007, 0).edx & BIT(8);
     hv_features.ibpb = top.eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12);
     hv_features.physical_bits = top.eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
     /* What switch.c has room for: x87, SSE, AVX. */
@@ -51,7 +50,6 @@ static void read_machine(void)
     hv_machine.stepping = one.eax & 15;
     hv_machine.family = (one.eax >> 8 & 15) + (one.eax >> 20 & 0xff);
     hv_machine.model = (one.eax >> 4 & 15) | (one.eax >> 12 & 0xf0);
-    hv_machine.threads_per_core = hv_machine.cores_per_socket = 1;
     hv_machine.command_line = hv_options;
     hv_machine.physical_bits = hv_features.physical_bits;
     hv_machine.console_port = console_uart();
@@ -123,6 +121,7 @@ noreturn void hv_main(const struct bootinfo *info)
     read_features();
     paging_init(info);
     traps_init(c);
+    c->stack_top = stack_alloc();
     smp_reserve();
     read_machine();
     read_memory_map();
@@ -137,7 +136,7 @@ noreturn void hv_main(const struct bootinfo *info)
     iommu_fault_vector(VECTOR_IOMMU, hv_cpus[0]->apic_id);
     board_add_ioapics();
     efi_init();
-    sched_init(hv_board.nr_cpus);
+    sched_init(hv_machine.nr_cpus);
     smp_start();
     log_line("%u processors, %s, interrupts and DMA %s", hv_nr_cpus, hv->name,
              iommu_remaps_interrupts() ? "remapped"
@@ -149,5 +148,7 @@ noreturn void hv_main(const struct bootinfo *info)
         console_enable_input();
     log_line("The control domain starts, %lu thousand ticks after the hypervisor.", (rdtsc() - entered) / 1000);
     dom0_start(hv_control_domain);
-    vcpu_loop();
+    /* On a stack with a hole below, which the boot stack has not. */
+    __asm__ volatile("mov %0, %%rsp; xor %%ebp, %%ebp; call *%1" : : "r"(c->stack_top), "r"(vcpu_loop) : "memory");
+    __builtin_unreachable();
 }

@@ -20,8 +20,6 @@ enum {
     APIC_TPR = 0x80,
     APIC_EOI = 0xb0,
     APIC_SVR = 0xf0,
-    APIC_ISR = 0x100,
-    APIC_ESR = 0x280,
     APIC_ICR = 0x300,
     APIC_ICR_HIGH = 0x310,
     APIC_LVT_TIMER = 0x320,
@@ -88,22 +86,6 @@ void apic_nmi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x400); }
 void apic_init_ipi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x500); }
 void apic_startup_ipi(uint32_t apic_id, uint8_t page) { icr_send(apic_id, ICR_ASSERT | 0x600 | page); }
 
-/* Masked first, so that nothing fires while the rest is set; remap to 0x20 to 0x2f, away from the exceptions. */
-static void pic_silence(void)
-{
-    outb(0x21, 0xff);
-    outb(0xa1, 0xff);
-    static const uint8_t words[2][4] = { { 0x11, 0x20, 0x04, 0x01 }, { 0x11, 0x28, 0x02, 0x01 } };
-    for (unsigned chip = 0; chip < 2; chip++) {
-        uint16_t port = chip ? 0xa0 : 0x20;
-        outb(port, words[chip][0]);
-        for (unsigned i = 1; i < 4; i++)
-            outb(port + 1, words[chip][i]);
-    }
-    outb(0x21, 0xff);
-    outb(0xa1, 0xff);
-}
-
 /* How fast the count-down timer is, against the TSC: a stretch of 2^20 ticks (half a millisecond) is exact to 0.1 %,
  * and an alarm that comes early only makes the clock look again. */
 static void timer_measure(void)
@@ -132,19 +114,10 @@ void apic_init(void)
         window = metal_map_mmio(base & PAGE_MASK & (BIT(52) - 1), PAGE_SIZE);
     if (!x2 && !window)
         panic("No address space for the local APIC");
-    pic_silence();
     apic_cpu_on();
     if (!deadline)
         timer_measure();
     log_line("APIC: %s, %s timer", x2 ? "x2APIC" : "xAPIC", deadline ? "TSC deadline" : "count-down");
-}
-
-static unsigned bits_in(uint32_t word)
-{
-    unsigned count = 0;
-    for (; word; word &= word - 1)
-        count++;
-    return count;
 }
 
 void apic_cpu_on(void)
@@ -157,14 +130,13 @@ void apic_cpu_on(void)
     reg_write(APIC_TPR, 0);
     reg_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
     unsigned lvts = reg_read(APIC_VERSION) >> 16 & 0xff;
-    reg_write(APIC_LVT_LINT0, LVT_MASKED);
+    reg_write(APIC_LVT_LINT0, LVT_MASKED); /* nobody listens to the PICs */
     reg_write(APIC_LVT_LINT1, LVT_NMI);
     if (lvts >= 4)
         reg_write(APIC_LVT_PERF, LVT_MASKED);
     if (lvts >= 5)
         reg_write(APIC_LVT_THERMAL, LVT_MASKED);
-    reg_write(APIC_ESR, 0);
-    reg_write(APIC_LVT_ERROR, VECTOR_ERROR);
+    reg_write(APIC_LVT_ERROR, LVT_MASKED);
     if (deadline) {
         reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
         /* In xAPIC mode the write above and the first one of the MSR are not ordered (SDM 10.5.4.1). */
@@ -172,11 +144,6 @@ void apic_cpu_on(void)
     } else {
         reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
         reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
-    }
-    /* What firmware or a crashed kernel left in service would block everything below it. At most one a vector. */
-    for (unsigned word = 8; word-- > 0;) {
-        for (uint32_t n = bits_in(reg_read(APIC_ISR + word * 16)); n > 0; n--)
-            apic_eoi();
     }
 }
 
@@ -189,15 +156,6 @@ void apic_timer_set(uint64_t ticks)
     uint64_t counts = MIN(ticks, ~0u);
     counts = (counts * (counts_per_tick >> 32)) + ((counts * (uint32_t)counts_per_tick) >> 32);
     reg_write(APIC_TIMER_COUNT, ticks ? MAX(MIN(counts, ~0u), 1) : 0);
-}
-
-void apic_error(void)
-{
-    static _Atomic unsigned said;
-    reg_write(APIC_ESR, 0); /* the register shows what came before the last write */
-    uint32_t errors = reg_read(APIC_ESR);
-    if (atomic_fetch_add(&said, 1) < 16)
-        log_line("CPU %u: local APIC error, status %02x", metal_cpu(), errors);
 }
 
 static volatile uint8_t *ioapics[IOAPIC_MAX];

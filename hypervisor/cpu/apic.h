@@ -11,18 +11,17 @@
 #include <hv/types.h>
 
 enum {
-    VECTOR_FIRST = 0x30, /* to 0xdf: given out by irq.c; below, from 0x20, the masked PICs' */
+    VECTOR_FIRST = 0x30, /* to 0xdf: given out by irq.c */
     VECTOR_LAST = 0xdf,
     VECTOR_TIMER = 0xf0,
     VECTOR_KICK = 0xf1,
     VECTOR_CALL = 0xf2,
     VECTOR_IOMMU = 0xf3,
     VECTOR_SERIAL = 0xf4,
-    VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff,
 };
 
-/* Once, on the first CPU: chooses x2APIC or xAPIC, silences the PICs, measures the timer. After clock_init(). */
+/* Once, on the first CPU: chooses x2APIC or xAPIC, measures the timer. After clock_init(). */
 void apic_init(void);
 void apic_cpu_on(void); /* each CPU, after apic_init(); again after S3 */
 uint32_t apic_id(void);
@@ -34,7 +33,6 @@ void apic_init_ipi(uint32_t apic_id);
 void apic_startup_ipi(uint32_t apic_id, uint8_t page); /* starts at page << 12 */
 /* VECTOR_TIMER arrives this many TSC ticks from now, or earlier when the timer cannot count that far; 0: never. */
 void apic_timer_set(uint64_t ticks);
-void apic_error(void); /* VECTOR_ERROR: says what was wrong */
 
 /* Registers of IOAPIC number `io` (82093AA data sheet): 0x10 + 2n and 0x11 + 2n are line n's entry. */
 #define IOAPIC_MAX 16

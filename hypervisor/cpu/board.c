@@ -32,14 +32,15 @@ static void read_madt(const struct acpi_table *madt)
     uint32_t offset = 0;
     hv_board.madt = madt->at;
     while (acpi_madt_next(madt, &offset, &e)) {
-        if ((e.type == MADT_LAPIC || e.type == MADT_X2APIC) && e.cpu.enabled && hv_board.nr_cpus < MAX_CPUS) {
-            hv_machine.cpu[hv_board.nr_cpus].apic_id = e.cpu.apic_id;
-            hv_machine.cpu[hv_board.nr_cpus].acpi_id = e.cpu.uid;
-            hv_board.apic_id[hv_board.nr_cpus++] = e.cpu.apic_id;
-        } else if (e.type == MADT_IOAPIC && hv_board.nr_ioapics < BOARD_MAX_IOAPICS) {
-            hv_board.ioapic[hv_board.nr_ioapics].id = e.ioapic.id;
-            hv_board.ioapic[hv_board.nr_ioapics].address = e.ioapic.address;
-            hv_board.ioapic[hv_board.nr_ioapics++].gsi_base = e.ioapic.gsi_base;
+        unsigned cpu = hv_machine.nr_cpus, io = hv_board.nr_ioapics;
+        if ((e.type == MADT_LAPIC || e.type == MADT_X2APIC) && e.cpu.enabled && cpu < MAX_CPUS) {
+            hv_machine.cpu[cpu] = (struct machine_cpu){ .apic_id = e.cpu.apic_id, .acpi_id = e.cpu.uid };
+            hv_machine.nr_cpus++;
+        } else if (e.type == MADT_IOAPIC && io < BOARD_MAX_IOAPICS) {
+            hv_board.ioapic[io].id = e.ioapic.id;
+            hv_board.ioapic[io].address = e.ioapic.address;
+            hv_board.ioapic[io].gsi_base = e.ioapic.gsi_base;
+            hv_board.nr_ioapics++;
         }
     }
 }
@@ -49,27 +50,16 @@ static void read_fadt(const struct acpi_table *table)
     struct acpi_fadt f;
     if (!acpi_parse_fadt(table, &f))
         return;
-    hv_board.facs = f.facs;
+    if (f.facs && f.facs % 64 == 0)
+        hv_board.facs = (struct acpi_facs *)map_table(NULL, f.facs, sizeof(struct acpi_facs));
     hv_board.sci = f.sci;
     hv_board.pm_timer = f.pm_timer.space == 1 ? f.pm_timer.address : 0;
-    hv_board.pm1a_event = f.pm1a_event.address;
-    hv_board.pm1a_control = f.pm1a_control.address;
-    hv_board.pm1b_control = f.pm1b_control.address;
+    hv_board.pm1a_control = f.pm1a_control.space == 1 ? f.pm1a_control.address : 0;
+    hv_board.pm1b_control = f.pm1b_control.space == 1 ? f.pm1b_control.address : 0;
     if (f.reset_supported) {
         hv_board.reset_space = f.reset.space;
         hv_board.reset_address = f.reset.address;
         hv_board.reset_value = f.reset_value;
-    }
-}
-
-static void read_mcfg(const struct acpi_table *table)
-{
-    struct acpi_ecam e;
-    for (unsigned i = 0; hv_board.nr_ecam < BOARD_MAX_ECAM && acpi_mcfg_entry(table, i, &e); i++) {
-        hv_board.ecam[hv_board.nr_ecam].base = e.base;
-        hv_board.ecam[hv_board.nr_ecam].segment = e.segment;
-        hv_board.ecam[hv_board.nr_ecam].first_bus = e.first_bus;
-        hv_board.ecam[hv_board.nr_ecam++].last_bus = e.last_bus;
     }
 }
 
@@ -85,7 +75,9 @@ void board_init(paddr_t rsdp)
     if (acpi_find(&hv_acpi_source, &root, "FACP", &t))
         read_fadt(&t);
     if (acpi_find(&hv_acpi_source, &root, "MCFG", &t))
-        read_mcfg(&t);
+        while (hv_board.nr_ecam < BOARD_MAX_ECAM &&
+               acpi_mcfg_entry(&t, hv_board.nr_ecam, &hv_board.ecam[hv_board.nr_ecam]))
+            hv_board.nr_ecam++;
     if (acpi_find(&hv_acpi_source, &root, "HPET", &t))
         hv_board.hpet = acpi_hpet_base(&t);
     if (acpi_find(&hv_acpi_source, &root, "IVRS", &t))

@@ -3,7 +3,7 @@
  * Time: the time-stamp counter, measured against the HPET or the PM timer at boot, gives nanoseconds since the start;
  * each CPU's APIC timer gives its alarm.
  *
- * metal_now() never goes back on one CPU; CPUs whose counters differ are put in step at their start (clock_join).
+ * The counters of all CPUs are taken to be in step, as firmware has left them on all processors with nested paging.
  */
 #include "apic.h"
 #include <hv/board.h>
@@ -17,10 +17,11 @@
 #define HPET_CONFIG 0x10
 #define HPET_COUNTER 0xf0
 #define PM_TIMER_HZ 3579545ull
+#define NS 1000000000ull
 #define MEASURE_NS 4000000ull
 
 uint64_t hv_tsc_khz;
-uint64_t hv_boot_seconds;
+_Atomic uint64_t hv_epoch;
 static uint64_t tsc_start;
 static uint64_t ns_per_tick;  /* 32.32 fixed point */
 static uint64_t ticks_per_ns; /* 32.32 */
@@ -85,7 +86,7 @@ static uint64_t measure_pm_timer(uint64_t *ns)
 
 static uint8_t cmos(uint8_t reg)
 {
-    outb(0x70, reg | 0x80);
+    outb(0x70, reg); /* bit 7 would keep NMIs away */
     return inb(0x71);
 }
 
@@ -136,8 +137,24 @@ void clock_init(void)
     ns_per_tick = (1000000ull << 32) / hv_tsc_khz;
     ticks_per_ns = (hv_tsc_khz << 32) / 1000000;
     tsc_start = rdtsc();
-    hv_boot_seconds = read_rtc();
+    store_relaxed(&hv_epoch, read_rtc() * NS);
     log_line("Clock: TSC %lu.%03lu MHz", hv_tsc_khz / 1000, hv_tsc_khz % 1000);
+}
+
+static uint64_t suspended_at, suspended_seconds; /* TSC, RTC */
+
+void clock_suspend(void)
+{
+    suspended_seconds = read_rtc();
+    suspended_at = rdtsc();
+}
+
+uint64_t clock_resume(uint64_t *seconds)
+{
+    uint64_t ticks = rdtsc() - suspended_at; /* it may have begun anew: this wraps, and all that it is added to */
+    tsc_start += ticks;
+    *seconds = MAX(read_rtc(), suspended_seconds) - suspended_seconds;
+    return ticks;
 }
 
 /* pvclock's pair (Xen's vcpu_time_info): ns = ((ticks << shift) * mul) >> 32, all in 32 bits. */
@@ -152,13 +169,6 @@ void clock_scale(uint32_t *mul, int8_t *shift)
     *mul = factor;
 }
 
-uint64_t metal_wallclock_seconds(uint32_t *nanoseconds)
-{
-    uint64_t now = metal_now();
-    *nanoseconds = now % 1000000000;
-    return hv_boot_seconds + now / 1000000000;
-}
-
 void metal_set_alarm(uint64_t when)
 {
     struct cpu *c = this_cpu();
@@ -170,7 +180,7 @@ void metal_set_alarm(uint64_t when)
         return;
     }
     uint64_t now = metal_now(), ns = when > now ? when - now : 1;
-    apic_timer_set(MAX(scale(MIN(ns, 1000000000), ticks_per_ns), 1));
+    apic_timer_set(MAX(scale(MIN(ns, NS), ticks_per_ns), 1));
 }
 
 void delay_us(unsigned us)

@@ -2,7 +2,8 @@
 /*
  * The console: a 16550 serial line (com1 or com2, none: off) and a ring of what was said, for `xl dmesg`.
  *
- * Lock: console_lock (LOCK_CONSOLE) for line, ring and input. A crash takes it by force (console_panic).
+ * Lock: console_lock (LOCK_CONSOLE) for line, ring and input. A crash or an NMI, which may come while its own CPU holds
+ * it, goes without (console_force).
  * Input belongs to the control domain; three Ctrl-A switch it to the hypervisor's debug keys and back (debugkeys.c).
  */
 #include "cpu.h"
@@ -35,29 +36,31 @@ enum {
 };
 
 static spinlock_t console_lock = SPINLOCK(LOCK_CONSOLE);
-static bool forced;
-static uint16_t uart; /* 0: none */
+static _Atomic unsigned forced; /* how many want no lock */
+static uint16_t uart;           /* 0: none */
 static char ring[RING_SIZE];
 static uint32_t ring_end;   /* counts all characters ever */
 static uint32_t ring_start; /* of what is kept */
 static char input[INPUT_SIZE];
 static uint32_t input_head, input_tail;
 static unsigned switch_keys;
-static bool keys_are_ours;
+static bool keys_are_ours, input_on;
 
-static void console_take(void)
+static bool console_take(void)
 {
-    if (!forced)
-        spin_lock(&console_lock);
+    if (load_relaxed(&forced))
+        return false;
+    spin_lock(&console_lock);
+    return true;
 }
 
-static void console_drop(void)
+static void console_drop(bool taken)
 {
-    if (!forced)
+    if (taken)
         spin_unlock(&console_lock);
 }
 
-void console_panic(void) { forced = true; }
+void console_force(bool on) { on ? forced++ : forced--; }
 
 static void uart_put(char c)
 {
@@ -79,22 +82,31 @@ static void put(char c)
         ring_start = ring_end - RING_SIZE;
 }
 
-void console_init(const char *options)
+static void uart_setup(void)
 {
-    uart = option_is(options, "console", "com1", true)    ? 0x3f8
-           : option_is(options, "console", "com2", false) ? 0x2f8
-                                                          : 0;
-    if (!uart)
-        return;
-    outb(uart + UART_IER, 0);
     outb(uart + UART_LCR, 0x80); /* 115,200 baud */
     outb(uart + UART_DATA, 1);
     outb(uart + UART_IER, 0);
     outb(uart + UART_LCR, 0x03); /* 8n1 */
     outb(uart + UART_FCR, 0x07);
     outb(uart + UART_MCR, 0x0b);
-    if (inb(uart + UART_LSR) == 0xff)
+    outb(uart + UART_IER, input_on);
+}
+
+void console_init(const char *options)
+{
+    uart = option_is(options, "console", "com1", true)    ? 0x3f8
+           : option_is(options, "console", "com2", false) ? 0x2f8
+                                                          : 0;
+    if (uart && inb(uart + UART_LSR) == 0xff)
         uart = 0;
+    console_resume();
+}
+
+void console_resume(void)
+{
+    if (uart)
+        uart_setup();
 }
 
 uint16_t console_uart(void) { return uart; }
@@ -111,11 +123,11 @@ static void say(const char *prefix, const char *format, va_list args)
     uint64_t us = metal_now() / 1000;
     vsnprintf(text, sizeof(text), format, args);
     snprintf(stamp, sizeof(stamp), "(bh) [%4lu.%06lu] %s", us / 1000000, us % 1000000, prefix);
-    console_take();
+    bool taken = console_take();
     write_all(stamp, strlen(stamp));
     write_all(text, strlen(text));
     put('\n');
-    console_drop();
+    console_drop(taken);
 }
 
 void log_line(const char *format, ...)
@@ -152,34 +164,34 @@ void log_guest(struct domain *d, const char *format, ...)
 /* What a domain prints goes out as it is; only the control domain's has no rate limit. */
 void console_guest_write(struct domain *d, const char *text, size_t length)
 {
-    console_take();
+    bool taken = console_take();
     for (size_t i = 0; i < length; i++)
         if (text[i] == '\n' || text[i] == '\r' || text[i] == '\t' || text[i] == '\033' || (uint8_t)text[i] >= ' ')
             put(text[i]);
-    console_drop();
+    console_drop(taken);
 }
 
 size_t console_read(char *to, size_t size)
 {
     size_t count = 0;
-    console_take();
+    bool taken = console_take();
     while (count < size && input_tail != input_head)
         to[count++] = input[input_tail++ % INPUT_SIZE];
-    console_drop();
+    console_drop(taken);
     return count;
 }
 
 size_t log_ring_read(char *to, size_t size, uint32_t *index, bool clear, bool incremental)
 {
     size_t count = 0;
-    console_take();
+    bool taken = console_take();
     uint32_t at = incremental && *index - ring_start <= ring_end - ring_start ? *index : ring_start;
     while (count < size && at != ring_end)
         to[count++] = ring[at++ % RING_SIZE];
     *index = at;
     if (clear)
         ring_start = at;
-    console_drop();
+    console_drop(taken);
     return count;
 }
 
@@ -197,10 +209,10 @@ static void receive(char c)
         console_debug_key(c);
         return;
     }
-    console_take();
+    bool taken = console_take();
     if (input_head - input_tail < INPUT_SIZE)
         input[input_head++ % INPUT_SIZE] = c;
-    console_drop();
+    console_drop(taken);
     if (hv_control_domain)
         evtchn_virq_global(hv_control_domain, VIRQ_CONSOLE);
 }
@@ -213,6 +225,6 @@ void console_poll(void)
 
 void console_enable_input(void)
 {
-    if (uart)
-        outb(uart + UART_IER, 1);
+    input_on = true;
+    console_resume();
 }

@@ -31,6 +31,7 @@ struct cpu {
     uint32_t apic_id;
     _Atomic bool online;
     struct vcpu *current;     /* running now; NULL: idle */
+    struct vcpu *previous;    /* ran last and the scheduler does not have it back; vcpu_loop's */
     uint64_t alarm;           /* what the timer is set to, ns; ~0: off */
     _Atomic bool tick;        /* the alarm went off; seen by vcpu_loop */
     paddr_t host_vmcb, hsave; /* SVM's */
@@ -56,7 +57,7 @@ static inline struct cpu *this_cpu(void)
 
 /* What was found about this computer; the same on all CPUs. */
 struct cpu_features {
-    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nx, invariant_tsc, nrips, ibpb, xsave;
+    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca;
     unsigned physical_bits;
     uint32_t asids;
     uint64_t xcr0; /* state components that are switched */
@@ -85,28 +86,43 @@ void paging_trampoline_done(paddr_t page);
 void traps_init(struct cpu *c); /* this CPU's GDT, TSS, IDT, GS */
 void trap_handle(struct trap_frame *f);
 bool rdmsr_safe(uint32_t msr, uint64_t *value);
-void crash_dump(const struct trap_frame *frame);
-noreturn void machine_stop(bool reboot);
 
-/* --- smp.c ---------------------------------------------------------------------------------------------------------
+/* --- smp.c -------------------------------------------------------------------------------------------------------
  */
 struct cpu *cpu_alloc(unsigned id, uint32_t apic_id);
-void smp_reserve(void); /* memory for it; before RAM is given away */
-void smp_start(void);   /* all other CPUs of the MADT; returns when they are in vcpu_loop */
+void smp_reserve(void);          /* memory for it; before RAM is given away */
+void smp_start(void);            /* all other CPUs of the MADT; returns when they are in vcpu_loop */
+void smp_resume(void);           /* the same CPUs again, after S3 */
+paddr_t smp_waking_vector(void); /* for the FACS: leads the first CPU to cpu_start() */
+noreturn void cpu_start(void);   /* entry.S: this CPU, whose start is prepared, begins anew */
+
+/* --- power.c ---------------------------------------------------------------------------------------------------
+ */
+bool power_parking(void); /* all CPUs shall come to power_park(), without a vCPU */
+noreturn void power_park(void);
+/* All CPUs stop, the machine with them. */
+noreturn void machine_stop(bool reboot);
+bool power_stopping(void);
+void power_wake(void); /* the first CPU, as soon as it runs again */
 
 /* --- clock.c -------------------------------------------------------------------------------------------------------
  */
 extern uint64_t hv_tsc_khz;
 void clock_init(void);
+void clock_suspend(void);
+/* metal_now() goes on where it stood at clock_suspend(). How long that was: TSC ticks to take from the guests' TSCs,
+ * and seconds of the wall clock. */
+uint64_t clock_resume(uint64_t *seconds);
 void clock_alarm(void); /* the timer's interrupt, hvm/run.c: looked at before the next entry */
 void delay_us(unsigned us);
 
 /* --- console.c -----------------------------------------------------------------------------------------------------
  */
 void console_init(const char *options);
-void console_poll(void);  /* the line's interrupt: takes what was typed */
-void console_panic(void); /* from now on without its lock */
+void console_poll(void);     /* the line's interrupt: takes what was typed */
+void console_force(bool on); /* without its lock; counted */
 void console_enable_input(void);
+void console_resume(void);   /* after S3 */
 uint16_t console_uart(void); /* its first port; 0: none */
 
 /* --- efi.c -------------------------------------------------------------------------------------------------------- */
@@ -115,6 +131,5 @@ void efi_init(void);
 /* --- main.c: the board's tables ------------------------------------------------------------------------------------
  */
 extern char hv_options[1024];
-extern uint64_t hv_boot_seconds;
 
 #endif

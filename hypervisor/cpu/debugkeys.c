@@ -64,6 +64,20 @@ static void key_time(void)
 
 static void key_reboot(void) { machine_stop(true); }
 static void key_crash(void) { panic("A person asked for this crash (key C)."); }
+
+/* As deep as it gets: nothing of it may become a loop. */
+static unsigned overflow(volatile unsigned *depth)
+{
+    volatile unsigned deeper = *depth + 1;
+    return deeper ? overflow(&deeper) + deeper : 0;
+}
+
+static void key_overflow(void)
+{
+    volatile unsigned depth = 0;
+    overflow(&depth);
+}
+
 static void key_faults(void) { iommu_poll_faults(); }
 
 static const struct {
@@ -79,7 +93,8 @@ static const struct {
     { 't', key_time, "clocks" },
     { 'i', key_faults, "faults of devices that were blocked" },
     { 'R', key_reboot, "reboot at once" },
-    { 'C', key_crash, "crash, to see a crash dump" },
+    { 'C', key_crash, "stop with a message, to see one" },
+    { 'S', key_overflow, "crash by a full stack, to see a crash dump" },
 };
 
 static void key_help(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * EFI runtime services (UEFI 2.10 chapter 8), called on page tables of their own: the firmware's ranges one to one and,
+ * EFI runtime services, called on page tables of their own: the firmware's ranges one to one and,
  * from the loader's tables, nothing else below; the hypervisor above. Firmware runs with interrupts off and reaches no
  * RAM but its own and the hypervisor's image, stack and buffers.
  *
@@ -17,36 +17,10 @@
 #include <hv/log.h>
 #include <hv/metal.h>
 
-#define ms_abi __attribute__((ms_abi))
 #define RUNTIME_SIGNATURE 0x56524553544e5552ull /* "RUNTSERV" */
 #define ATTRIBUTE_RUNTIME BIT(63)
 #define TABLE_FLAGS (BIT(0) | BIT(1))
 #define UNCACHED (BIT(3) | BIT(4))
-#define CONFIG_TABLE_SIZE 24
-
-struct firmware_capabilities {
-    uint32_t resolution, accuracy;
-    uint8_t sets_to_zero;
-};
-
-struct runtime_services {
-    uint64_t signature;
-    uint32_t revision, size, crc, reserved;
-    uint64_t(ms_abi *get_time)(struct efi_time *time, struct firmware_capabilities *capabilities);
-    uint64_t(ms_abi *set_time)(const struct efi_time *time);
-    uint64_t(ms_abi *get_wakeup)(uint8_t *enabled, uint8_t *pending, struct efi_time *time);
-    uint64_t(ms_abi *set_wakeup)(uint8_t enable, const struct efi_time *time);
-    void *set_virtual_address_map, *convert_pointer;
-    uint64_t(ms_abi *get_variable)(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
-                                   uint64_t *size, void *data);
-    uint64_t(ms_abi *next_variable)(uint64_t *size, uint16_t *name, struct efi_guid *vendor);
-    uint64_t(ms_abi *set_variable)(const uint16_t *name, const struct efi_guid *vendor, uint32_t attributes,
-                                   uint64_t size, const void *data);
-    uint64_t(ms_abi *next_high_monotonic)(uint32_t *count);
-    void *reset_system, *update_capsule, *query_capsule;
-    uint64_t(ms_abi *query_variable_info)(uint32_t attributes, uint64_t *storage, uint64_t *remaining,
-                                          uint64_t *max_size);
-};
 
 struct efi_info hv_efi;
 static uint16_t vendor[64];
@@ -100,7 +74,7 @@ void efi_init(void)
         vendor[i] = from[i];
     if (!info->efi_runtime_services)
         return;
-    const struct runtime_services *s = paddr_ptr(info->efi_runtime_services);
+    const struct efi_services *s = paddr_ptr(info->efi_runtime_services);
     root = page_alloc();
     if (s->signature != RUNTIME_SIGNATURE || !root || !map_firmware()) {
         log_line("EFI runtime services cannot be used; variables and the firmware's clock are out of reach.");
@@ -108,18 +82,13 @@ void efi_init(void)
     }
     hv_efi.runtime_revision = s->revision;
     services_at = info->efi_runtime_services;
-    const uint64_t *ours = paddr_ptr(read_cr3() & PAGE_MASK);
-    for (unsigned i = 256; i < 512; i++)
-        root[i] = ours[i];
 }
 
 bool efi_runtime_present(void) { return services_at; }
 
-/* The firmware's pages have no business with SMEP, SMAP or global entries of ours. NULL: no services. */
-static const struct runtime_services *enter(void)
+/* The firmware's pages have no business with SMEP, SMAP or global entries of ours. */
+const struct efi_services *efi_enter(void)
 {
-    if (!services_at)
-        return NULL;
     spin_lock(&runtime_lock);
     /* The firmware may use vector registers; the guest's are in there. */
     if (this_cpu()->current)
@@ -131,10 +100,10 @@ static const struct runtime_services *enter(void)
         root[i] = ours[i];
     write_cr4(saved_cr4 & ~(CR4_SMEP | CR4_SMAP));
     write_cr3(ptr_paddr(root));
-    return (const struct runtime_services *)services_at;
+    return (const struct efi_services *)services_at;
 }
 
-static uint64_t leave(uint64_t status)
+uint64_t efi_leave(uint64_t status)
 {
     irq_off();
     write_cr3(saved_cr3);
@@ -143,78 +112,6 @@ static uint64_t leave(uint64_t status)
         vcpu_load(this_cpu()->current);
     spin_unlock(&runtime_lock);
     return status;
-}
-
-uint64_t efi_runtime_get_time(struct efi_time *time, struct efi_time_capabilities *capabilities)
-{
-    struct firmware_capabilities c = { 0 };
-    const struct runtime_services *s = enter();
-    if (!s)
-        return EFI_UNSUPPORTED;
-    uint64_t status = leave(s->get_time(time, &c));
-    *capabilities = (struct efi_time_capabilities){ c.resolution, c.accuracy, c.sets_to_zero };
-    return status;
-}
-
-uint64_t efi_runtime_set_time(const struct efi_time *time)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->set_time(time)) : EFI_UNSUPPORTED;
-}
-
-uint64_t efi_runtime_get_wakeup(bool *enabled, bool *pending, struct efi_time *time)
-{
-    uint8_t is_enabled = 0, is_pending = 0;
-    const struct runtime_services *s = enter();
-    if (!s)
-        return EFI_UNSUPPORTED;
-    uint64_t status = leave(s->get_wakeup(&is_enabled, &is_pending, time));
-    *enabled = is_enabled;
-    *pending = is_pending;
-    return status;
-}
-
-uint64_t efi_runtime_set_wakeup(bool enable, const struct efi_time *time)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->set_wakeup(enable, time)) : EFI_UNSUPPORTED;
-}
-
-uint64_t efi_runtime_get_variable(const uint16_t *name, const struct efi_guid *guid, uint32_t *attributes,
-                                  uint64_t *size, void *data)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->get_variable(name, guid, attributes, size, data)) : EFI_UNSUPPORTED;
-}
-
-uint64_t efi_runtime_set_variable(const uint16_t *name, const struct efi_guid *guid, uint32_t attributes, uint64_t size,
-                                  const void *data)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->set_variable(name, guid, attributes, size, data)) : EFI_UNSUPPORTED;
-}
-
-uint64_t efi_runtime_next_variable(uint64_t *size, uint16_t *name, struct efi_guid *guid)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->next_variable(size, name, guid)) : EFI_UNSUPPORTED;
-}
-
-uint64_t efi_runtime_query_variable_info(uint32_t attributes, struct efi_variable_info *info)
-{
-    const struct runtime_services *s = enter();
-    if (!s)
-        return EFI_UNSUPPORTED;
-    /* New with version 2.0 of the specification. */
-    if (s->revision < 0x20000)
-        return leave(EFI_UNSUPPORTED);
-    return leave(s->query_variable_info(attributes, &info->storage, &info->remaining, &info->max_size));
-}
-
-uint64_t efi_runtime_next_high_monotonic(uint32_t *count)
-{
-    const struct runtime_services *s = enter();
-    return s ? leave(s->next_high_monotonic(count)) : EFI_UNSUPPORTED;
 }
 
 bool efi_memory_range(uint64_t address, uint64_t *start, uint64_t *size, uint64_t *attributes, uint32_t *type)

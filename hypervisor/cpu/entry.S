@@ -16,7 +16,7 @@ hv_start:
         ud2
 
 /*
- * A page below 1 MiB that an AP begins in, in real mode at CS:0. smp.c copies it there and fills in the words at its end; CR3 is
+ * A page below 1 MiB that a CPU begins in, in real mode at CS:0. smp.c copies it there and fills in the words at its end; CR3 is
  * the hypervisor's, which maps this page one to one meanwhile.
  */
         .globl ap_trampoline, ap_trampoline_end, ap_cr3, ap_entry, ap_base
@@ -67,13 +67,13 @@ ap_entry: .quad 0
 ap_trampoline_end:
 
         .text
-        .globl ap_start
-/* Each AP takes the stack that smp.c left for it. */
-ap_start:
-        mov     ap_cpu(%rip), %rdi
+        .globl cpu_start
+/* Each CPU takes the stack that is its own. */
+cpu_start:
+        mov     starting_cpu(%rip), %rdi
         mov     8(%rdi), %rsp
         xor     %ebp, %ebp
-        call    ap_main
+        call    cpu_main
         ud2
 
 /* Interrupts and exceptions: 256 stubs of 16 bytes that all end in trap_common. */
@@ -94,42 +94,19 @@ trap_stubs:
 
         .globl trap_common
 trap_common:
-        push    %rax
-        push    %rcx
-        push    %rdx
-        push    %rbx
-        push    %rbp
-        push    %rsi
-        push    %rdi
-        push    %r8
-        push    %r9
-        push    %r10
-        push    %r11
-        push    %r12
-        push    %r13
-        push    %r14
-        push    %r15
+        /* struct trap_frame, from its end */
+        .irp    reg, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+        push    %\reg
+        .endr
         cld
         mov     %rsp, %rdi
         mov     %rsp, %rbx
         and     $-16, %rsp
         call    trap_handle
         mov     %rbx, %rsp
-        pop     %r15
-        pop     %r14
-        pop     %r13
-        pop     %r12
-        pop     %r11
-        pop     %r10
-        pop     %r9
-        pop     %r8
-        pop     %rdi
-        pop     %rsi
-        pop     %rbp
-        pop     %rbx
-        pop     %rdx
-        pop     %rcx
-        pop     %rax
+        .irp    reg, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax
+        pop     %\reg
+        .endr
         add     $16, %rsp
         iretq
 

@@ -528,8 +528,6 @@ static void reserved_handle(uint8_t vector)
         iommu_poll_faults();
     else if (vector == VECTOR_SERIAL)
         console_poll();
-    else if (vector == VECTOR_ERROR)
-        apic_error();
     else if (vector != VECTOR_KICK && vector != VECTOR_CALL) /* whose purpose was the exit from the guest */
         unbound(vector);
 }

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The rest of metal.h: kicks, ports, PCI configuration space, and the machine's end. */
+/* The rest of metal.h: kicks, ports, PCI configuration space. */
 #include "apic.h"
 #include <hv/board.h>
 #include "cpu.h"
 #include "x86.h"
 
-#include <hv/lib.h>
-#include <hv/log.h>
-#include <hv/machine.h>
 #include <hv/metal.h>
-
-#include <xen/sched.h>
-
-#define PM1_SLEEP_TYPE (7u << 10)
-#define PM1_SLEEP_ENABLE BIT(13)
-#define ACPI_SPACE_MEMORY 0
-#define ACPI_SPACE_PORT 1
 
 struct cpu *hv_cpus[MAX_CPUS];
 unsigned hv_nr_cpus = 1;
@@ -99,73 +89,4 @@ void metal_pci_write(uint32_t sbdf, unsigned reg, unsigned size, uint32_t value)
     outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
     metal_port_write(0xcfc + (reg & 3), size, value);
     spin_unlock(&pci_port_lock);
-}
-
-/* --- the end -------------------------------------------------------------------------------------------------------
- */
-
-/* By the FADT's register, the keyboard controller, the chipset; at last by a fault that nobody can take. */
-static noreturn void machine_reset(void)
-{
-    static const struct descriptor_pointer none;
-    if (hv_board.reset_address && hv_board.reset_space == ACPI_SPACE_PORT)
-        outb(hv_board.reset_address, hv_board.reset_value);
-    else if (hv_board.reset_address && hv_board.reset_space == ACPI_SPACE_MEMORY)
-        *(volatile uint8_t *)paddr_ptr(hv_board.reset_address) = hv_board.reset_value;
-    for (unsigned i = 0; i < 100000; i++)
-        inb(0x80);
-    outb(0xcf9, 0x0e);
-    outb(0x64, 0xfe);
-    for (unsigned i = 0; i < 100000; i++)
-        inb(0x80);
-    __asm__ volatile("lidt %0; int3" : : "m"(none));
-    for (;;)
-        __asm__ volatile("cli; hlt");
-}
-
-void machine_stop(bool reboot)
-{
-    for (unsigned i = 0; i < hv_nr_cpus; i++)
-        if (hv_cpus[i] && hv_cpus[i] != this_cpu() && load_relaxed(&hv_cpus[i]->online))
-            apic_nmi(hv_cpus[i]->apic_id);
-    if (reboot) {
-        log_line("Rebooting (option reboot=off stops instead).");
-        machine_reset();
-    }
-    log_line("Stopped. Reset or switch off.");
-    for (;;)
-        __asm__ volatile("cli; hlt");
-}
-
-void metal_machine_end(uint32_t code)
-{
-    if (code == SHUTDOWN_crash) {
-        log_line("The control domain has crashed; its last words are above.");
-        machine_stop(!option_is(hv_options, "reboot", "off", false));
-    }
-    if (code == SHUTDOWN_reboot)
-        machine_reset();
-    /* The control domain enters S5 itself (metal_enter_sleep) when it powers off; a kernel without ACPI ends here. */
-    log_line("The control domain has ended (code %u). The machine can be switched off.", code);
-    machine_stop(false);
-}
-
-static void write_pm1(uint16_t a, uint16_t b)
-{
-    outw(hv_board.pm1a_control, a);
-    if (hv_board.pm1b_control)
-        outw(hv_board.pm1b_control, b);
-}
-
-int metal_enter_sleep(uint8_t state, uint16_t pm1a, uint16_t pm1b, bool extended)
-{
-    if (extended || !hv_board.pm1a_control)
-        return -EOPNOTSUPP;
-    if (state != 5)
-        return -EOPNOTSUPP;
-    log_line("Power off.");
-    write_pm1(pm1a & ~PM1_SLEEP_ENABLE, pm1b & ~PM1_SLEEP_ENABLE);
-    write_pm1(pm1a | PM1_SLEEP_ENABLE, pm1b | PM1_SLEEP_ENABLE);
-    delay_us(1000000);
-    return -EIO;
 }

@@ -230,10 +230,10 @@ void *metal_map_mmio(paddr_t base, size_t size)
     return (void *)(va + (base - first));
 }
 
-/* Executable by intention: the one page an AP enters long mode in. Its tables are kept for the next start (S3). */
+/* Its tables are kept for the next start. */
 paddr_t paging_trampoline(paddr_t page)
 {
-    map_one(page, page, 1, PTE_P | PTE_W);
+    map_one(page, page, 1, PTE_P);
     return root;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The other processors: INIT and start-up IPIs, one after another, each into vcpu_loop. */
+/*
+ * Where processors begin: the trampoline, cpu_main() and vcpu_loop(). The others come by INIT and start-up IPIs, one
+ * after another; after S3 the first one comes this way too, sent by the firmware.
+ */
 #include "apic.h"
-#include <hv/board.h>
 #include "cpu.h"
 #include "x86.h"
 
@@ -10,15 +12,15 @@
 #include <hv/frame.h>
 #include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/machine.h>
 #include <hv/metal.h>
 #include <hv/ops.h>
 
 #define START_LIMIT_US 1000000
 
 extern char ap_trampoline[], ap_trampoline_end[], ap_base[], ap_cr3[], ap_entry[];
-void ap_start(void);
 
-struct cpu *ap_cpu; /* whose start is under way; read by entry.S */
+struct cpu *starting_cpu; /* read by entry.S */
 static paddr_t trampoline;
 
 /* A block of its own for each CPU, so that no two share cache lines. */
@@ -32,22 +34,26 @@ struct cpu *cpu_alloc(unsigned id, uint32_t apic_id)
     c->self = c;
     c->id = id;
     c->apic_id = apic_id;
-    c->alarm = ~0ull;
+    c->stack_top = id ? stack_alloc() : 0; /* the first one's: when there is memory, hv_main() */
     spin_init(&c->timer_lock, LOCK_SCHED);
     list_init(&c->timers);
     hv_cpus[id] = c;
     return c;
 }
 
-noreturn void ap_main(struct cpu *c);
-noreturn void ap_main(struct cpu *c)
+noreturn void cpu_main(struct cpu *c);
+noreturn void cpu_main(struct cpu *c)
 {
     paging_load();
     traps_init(c);
     apic_cpu_on();
     if (hv->cpu_on())
         panic("CPU %u cannot do what the first one can.", c->id);
-    store_release(&c->online, true);
+    c->alarm = ~0ull;
+    c->tick = true;
+    store_release(&c->online, true); /* pairs with start_one() */
+    if (!c->id)
+        power_wake();
     vcpu_loop();
 }
 
@@ -56,10 +62,21 @@ static void put_word(const char *symbol, uint64_t value)
     memcpy((char *)paddr_ptr(trampoline) + (symbol - ap_trampoline), &value, sizeof(value));
 }
 
+/* Leads who comes by the trampoline to cpu_main(c). */
+static void prepare(struct cpu *c)
+{
+    paddr_t root = paging_trampoline(trampoline);
+    memcpy(paddr_ptr(trampoline), ap_trampoline, ap_trampoline_end - ap_trampoline);
+    put_word(ap_base, trampoline);
+    put_word(ap_cr3, root);
+    put_word(ap_entry, (uint64_t)cpu_start);
+    starting_cpu = c;
+}
+
 /* Wakes one CPU and waits for it (MP specification B.4). */
 static bool start_one(struct cpu *c)
 {
-    ap_cpu = c;
+    prepare(c);
     apic_init_ipi(c->apic_id);
     delay_us(10);
     for (unsigned attempt = 0; attempt < 2; attempt++) {
@@ -77,45 +94,47 @@ static bool start_one(struct cpu *c)
 void smp_reserve(void)
 {
     const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges && !trampoline; i++, r++)
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
         for (paddr_t at = MAX(r->start, PAGE_SIZE); r->kind == BOOT_RAM && at + PAGE_SIZE <= MIN(r->end, 0xa0000);
              at += PAGE_SIZE)
             if (!frame_claim(at, at + PAGE_SIZE, DOMID_HV)) {
                 trampoline = at;
-                break;
+                return;
             }
+    panic("There is no memory below 1 MiB to start processors with.");
 }
 
-static void prepare(void)
-{
-    paddr_t root = paging_trampoline(trampoline);
-    memcpy(paddr_ptr(trampoline), ap_trampoline, ap_trampoline_end - ap_trampoline);
-    put_word(ap_base, trampoline);
-    put_word(ap_cr3, root);
-    put_word(ap_entry, (uint64_t)ap_start);
-}
-
+/* The MADT's list loses those that do not start, and begins with the first one: it is in the order of our numbers. */
 void smp_start(void)
 {
-    if (hv_board.nr_cpus < 2)
-        return;
-    if (!trampoline) {
-        log_line("There is no memory below 1 MiB to start the other processors with; only one is used.");
-        return;
+    struct machine_cpu *list = hv_machine.cpu;
+    for (unsigned i = 1; i < hv_machine.nr_cpus && list[0].apic_id != hv_cpus[0]->apic_id; i++) {
+        struct machine_cpu one = list[0];
+        list[0] = list[i];
+        list[i] = one;
     }
-    prepare();
-    for (unsigned i = 0; i < hv_board.nr_cpus; i++) {
-        uint32_t id = hv_board.apic_id[i];
-        if (id == hv_cpus[0]->apic_id)
-            continue;
-        struct cpu *c = cpu_alloc(hv_nr_cpus, id);
+    for (unsigned i = 1; i < hv_machine.nr_cpus; i++) {
+        struct cpu *c = cpu_alloc(hv_nr_cpus, list[i].apic_id);
         if (!c)
             break;
-        c->stack_top = stack_alloc();
         if (start_one(c))
-            hv_nr_cpus++;
+            list[hv_nr_cpus++] = list[i];
         else
-            log_line("The processor with APIC id %u does not start; it is left out.", id);
+            log_line("The processor with APIC id %u does not start; it is left out.", list[i].apic_id);
     }
+    paging_trampoline_done(trampoline);
+}
+
+paddr_t smp_waking_vector(void)
+{
+    prepare(hv_cpus[0]);
+    return trampoline;
+}
+
+void smp_resume(void)
+{
+    for (unsigned i = 1; i < hv_nr_cpus; i++)
+        if (!start_one(hv_cpus[i]))
+            panic("CPU %u does not wake up.", i);
     paging_trampoline_done(trampoline);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Interrupts and exceptions of the hypervisor itself. An exception here is our own fault: it ends in a dump that a
- * person can read (registers, backtrace with names, what the vCPU was doing, the last log lines) and in a stop or
- * reboot.
+ * Interrupts and exceptions of the hypervisor itself. An exception here is our own fault, a machine check the
+ * hardware's: both end in a dump that a person can read (registers, backtrace with names, what the vCPU was doing; the
+ * last log lines are above it, for each goes out at once) and in a stop or reboot.
  */
 #include "apic.h"
 #include "cpu.h"
@@ -12,6 +12,7 @@
 #include <hv/domain.h>
 #include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/metal.h>
 #include <hv/ops.h>
 
 #include <stdarg.h>
@@ -47,30 +48,43 @@ extern const struct symbol hv_symbol_table[] __attribute__((weak));
 extern const uint32_t hv_symbol_count __attribute__((weak));
 extern const char hv_symbol_names[] __attribute__((weak));
 
-static const char *const names[32] = {
-    "divide error",
-    "debug",
-    "NMI",
-    "breakpoint",
-    "overflow",
-    "bound range",
-    "invalid opcode",
-    "no FPU",
-    "double fault",
-    "coprocessor",
-    "invalid TSS",
-    "segment not present",
-    "stack fault",
-    "general protection",
-    "page fault",
-    "reserved",
-    "x87",
-    "alignment check",
-    "machine check",
-    "SIMD",
-    "virtualization",
-    "control protection",
-};
+static const char names[32][4] = { "DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "",   "TS",
+                                   "NP", "SS", "GP",  "PF", "",   "MF", "AC", "MC", "XM", "VE", "CP" };
+
+/* --- machine checks: APM2 chapter 9 ------------------------------------------------------------------------------- */
+
+#define MSR_MCG_CAP 0x179
+#define MSR_MCG_STATUS 0x17a
+#define MSR_MCG_CTL 0x17b
+#define MSR_MC_CTL(bank) (0x400 + 4 * (bank))
+#define MCG_HAS_CTL BIT(8)
+#define MC_VALID BIT(63)
+#define MC_HAS_ADDRESS BIT(58)
+
+static void mce_report(void)
+{
+    log_line("Machine check, status %lx", rdmsr(MSR_MCG_STATUS));
+    for (unsigned bank = 0; bank < (rdmsr(MSR_MCG_CAP) & 0xff); bank++) {
+        uint64_t status = rdmsr(MSR_MC_CTL(bank) + 1);
+        if (status & MC_VALID)
+            log_line("  bank %u: status %016lx address %lx", bank, status,
+                     status & MC_HAS_ADDRESS ? rdmsr(MSR_MC_CTL(bank) + 2) : 0);
+    }
+}
+
+/* All errors are to be told of. What is in the banks is from before the start: the firmware's to report. */
+static void mce_enable(void)
+{
+    if (!hv_features.mca)
+        return;
+    uint64_t cap = rdmsr(MSR_MCG_CAP);
+    for (unsigned bank = 0; bank < (cap & 0xff); bank++) {
+        wrmsr(MSR_MC_CTL(bank), ~0ull);
+        wrmsr(MSR_MC_CTL(bank) + 1, 0);
+    }
+    if (cap & MCG_HAS_CTL)
+        wrmsr(MSR_MCG_CTL, ~0ull);
+}
 
 static void idt_set(unsigned vector, unsigned ist)
 {
@@ -111,6 +125,7 @@ void traps_init(struct cpu *c)
     __asm__ volatile("lidt %0" : : "m"(table));
     __asm__ volatile("ltr %w0" : : "r"(TSS_SELECTOR));
     wrmsr(MSR_GS_BASE, (uint64_t)c);
+    mce_enable();
 }
 
 static const struct symbol *symbol_at(uint64_t address)
@@ -164,10 +179,10 @@ static void dump_vcpu(void)
         hv->dump(v);
 }
 
-void crash_dump(const struct trap_frame *f)
+static void crash_dump(const struct trap_frame *f)
 {
-    log_line("CPU %u: exception %lu (%s), code %lx", this_cpu()->id, f->vector,
-             f->vector < 32 && names[f->vector] ? names[f->vector] : "interrupt", f->code);
+    log_line("CPU %u: exception %lu %s, code %lx", this_cpu()->id, f->vector,
+             f->vector < ARRAY_SIZE(names) ? names[f->vector] : "", f->code);
     log_line("rip %016lx  rsp %016lx  rflags %08lx  cs %lx ss %lx", f->rip, f->rsp, f->rflags, f->cs, f->ss);
     log_line("rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
     log_line("rsi %016lx  rdi %016lx  rbp %016lx  r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
@@ -179,16 +194,34 @@ void crash_dump(const struct trap_frame *f)
     dump_vcpu();
 }
 
-static _Atomic bool stopping;
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+static noreturn void wait_for_ever(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
+
+/* The first one to crash tells its story. One that crashes again while it does so has nothing more to tell. */
+static void crash_begin(void)
+{
+    static _Atomic unsigned teller = ~0u;
+    unsigned none = ~0u;
+    irq_off();
+    console_force(true);
+    if (atomic_compare_exchange_strong(&teller, &none, this_cpu()->id))
+        return;
+    if (none == this_cpu()->id)
+        machine_stop(!option_is(hv_options, "reboot", "off", false));
+    wait_for_ever();
+}
 
 static void die(const struct trap_frame *f)
 {
-    if (atomic_exchange(&stopping, true))
-        for (;;)
-            __asm__ volatile("cli; hlt");
-    console_panic();
-    log_line(
-        "\nBulkhead's hypervisor has crashed. This is an error of the hypervisor itself; please report all of this.");
+    crash_begin();
+    log_line("\nBulkhead's hypervisor has crashed. Please report all of this.");
+    if (f->vector == VECTOR_MACHINE_CHECK)
+        mce_report();
     crash_dump(f);
     machine_stop(!option_is(hv_options, "reboot", "off", false));
 }
@@ -200,31 +233,38 @@ void panic(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    irq_off();
-    if (atomic_exchange(&stopping, true))
-        for (;;)
-            __asm__ volatile("cli; hlt");
-    console_panic();
+    crash_begin();
     log_line("\nBulkhead's hypervisor stops: %s", text);
     log_line("Backtrace:");
     uint64_t rsp;
     __asm__ volatile("mov %%rsp, %0" : "=r"(rsp));
     backtrace((uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0), rsp);
+    dump_vcpu();
     machine_stop(!option_is(hv_options, "reboot", "off", false));
+}
+
+void metal_machine_check(void)
+{
+    console_force(true);
+    mce_report();
+    panic("The processor has found an error of the hardware.");
 }
 
 void hv_bug(const char *file, int line, const char *what) { panic("%s:%d: %s", file, line, what); }
 
-/* Others stop at their next kick; a watchdog or a person's NMI button shows where each is. */
+/* The machine stops; or a watchdog, a person or the chipset wants to see where each CPU is. The NMI may have come in
+ * the middle of a log line. */
 static void nmi(const struct trap_frame *f)
 {
-    if (atomic_load(&stopping))
-        for (;;)
-            __asm__ volatile("cli; hlt");
+    if (power_stopping())
+        wait_for_ever();
     uint8_t reason = inb(0x61);
-    log_line("CPU %u: NMI, port 0x61 says %02x", this_cpu()->id, reason);
+    console_force(true);
+    log_line("CPU %u: NMI%s%s", this_cpu()->id, reason & 0x80 ? ", PCI system error" : "",
+             reason & 0x40 ? ", I/O channel check" : "");
     backtrace(f->rip, f->rbp, f->rsp);
     dump_vcpu();
+    console_force(false);
 }
 
 void trap_handle(struct trap_frame *f)

@@ -7,13 +7,9 @@
 
 #define CR0_PE BIT(0)
 #define CR0_MP BIT(1)
-#define CR0_EM BIT(2)
-#define CR0_TS BIT(3)
 #define CR0_ET BIT(4)
 #define CR0_NE BIT(5)
 #define CR0_WP BIT(16)
-#define CR0_NW BIT(29)
-#define CR0_CD BIT(30)
 #define CR0_PG BIT(31)
 #define CR4_PAE BIT(5)
 #define CR4_MCE BIT(6)
@@ -40,7 +36,6 @@
 #define MSR_TSC_AUX 0xc0000103
 #define MSR_VM_CR 0xc0010114
 #define MSR_VM_HSAVE_PA 0xc0010117
-#define EFER_SCE BIT(0)
 #define EFER_LME BIT(8)
 #define EFER_LMA BIT(10)
 #define EFER_NX BIT(11)
@@ -116,7 +111,6 @@ static inline uint32_t inl(uint16_t port)
 
 static inline void invlpg(const void *p) { __asm__ volatile("invlpg (%0)" : : "r"(p) : "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" : : : "memory"); }
-static inline void irq_window(void) { __asm__ volatile("sti; nop; cli" : : : "memory"); }
 /* Sleeps until an interrupt, which is taken before this returns. */
 static inline void halt_once(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
 static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }

@@ -266,13 +266,17 @@ static void give_iomem(struct builder *b)
 /* Ports that are not the hypervisor's; those it only listens in on are trapped though they are the domain's. */
 static void give_ports(struct domain *d)
 {
-    static const struct {
+    const struct {
         uint16_t first, last;
         bool keep;
     } trapped[] = {
-        { 0x20, 0x21, true },    { 0xa0, 0xa1, true }, { 0x4d0, 0x4d1, true }, /* interrupt controllers */
-        { 0x40, 0x43, true },    { 0x61, 0x61, true },                         /* timer */
-        { 0xcf8, 0xcff, false },                                               /* PCI, and the reset register */
+        { 0x20, 0x21, true },
+        { 0xa0, 0xa1, true },
+        { 0x4d0, 0x4d1, true }, /* interrupt controllers */
+        { 0x40, 0x43, true },
+        { 0x61, 0x61, true },                                        /* timer */
+        { 0xcf8, 0xcff, false },                                     /* PCI, and the reset register */
+        { hv_board.pm1a_control, hv_board.pm1a_control + 1, false }, /* sleep; 0: the DMA chip's, harmless */
     };
     uint8_t *bitmap = (uint8_t *)d->port_bitmap;
     must(rangeset_add(&d->ioports, 0, 0xffff), "ports");

@@ -34,7 +34,6 @@ struct domain *hv_control_domain;
 
 static spinlock_t list_lock = SPINLOCK(LOCK_DOMAINS);
 static struct list domains = { &domains, &domains };
-static _Atomic uint64_t wallclock; /* ns since 1970 at system time 0; 0: as the RTC says */
 
 static struct domain *domain_of(struct list *l) { return list_item(l, struct domain, all); }
 
@@ -299,13 +298,8 @@ void domain_crash(struct domain *d, const char *format, ...)
 void domain_update_wallclock(struct domain *d)
 {
     struct shared_info *s = d->shared_info;
-    uint32_t ns, odd = s->wc_version | 1;
-    uint64_t epoch = atomic_load(&wallclock);
-    if (!epoch) {
-        epoch = metal_wallclock_seconds(&ns) * 1000000000;
-        epoch += ns - metal_now();
-    }
-    epoch += d->time_offset;
+    uint32_t odd = s->wc_version | 1;
+    uint64_t epoch = load_relaxed(&hv_epoch) + d->time_offset;
     *(volatile uint32_t *)&s->wc_version = odd;
     atomic_thread_fence(memory_order_release);
     s->wc_sec = epoch / 1000000000;
@@ -317,7 +311,7 @@ void domain_update_wallclock(struct domain *d)
 
 void domain_set_wallclock(uint64_t epoch_ns)
 {
-    atomic_store(&wallclock, epoch_ns);
+    store_relaxed(&hv_epoch, epoch_ns);
     spin_lock(&list_lock);
     list_for_each (l, &domains)
         domain_update_wallclock(domain_of(l));

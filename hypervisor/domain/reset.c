@@ -38,14 +38,14 @@ void vcpu_reset(struct vcpu *v)
     metal_reset_fpu(v);
 }
 
-static void start_at(struct vcpu *v, uint8_t vector)
+void vcpu_start_at(struct vcpu *v, uint32_t at)
 {
     struct vcpu_state s;
     vcpu_reset(v);
     hv->state_get(v, &s);
-    s.seg[SEG_CS] = real_mode(vector << 8, CODE);
+    s.seg[SEG_CS] = real_mode(at >> 4, CODE);
     hv->state_put(v, &s);
-    v->regs.rip = 0;
+    v->regs.rip = at & 15;
 }
 
 void vcpu_start_up(struct vcpu *v)
@@ -59,7 +59,7 @@ void vcpu_start_up(struct vcpu *v)
     }
     /* One that runs already takes no notice: two are sent, and the first may have started it. */
     if (taken & VLAPIC_SIPI && !v->initialised) {
-        start_at(v, v->sipi_vector);
+        vcpu_start_at(v, v->sipi_vector << PAGE_SHIFT);
         v->initialised = true;
         atomic_fetch_and(&v->blocked, ~BLOCK_SIPI);
     }

@@ -117,7 +117,7 @@ int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *v
         *value = in ? low_bits(size) : *value;
     else if (in)
         *value = metal_port_read(port, size);
-    else
+    else if (!d->control || !metal_sleep_write(v, port, size, *value))
         metal_port_write(port, size, *value);
     return 0;
 }
@@ -226,7 +226,7 @@ static void on_window(struct vcpu *v, const struct vm_exit *x)
 static void on_exception(struct vcpu *v, const struct vm_exit *x)
 {
     if (x->vector == VECTOR_MC)
-        panic("The processor reports a machine check while domain %u ran.", v->domain->id);
+        metal_machine_check();
     hv->inject(v, INJECT_EXCEPTION, x->vector, x->vector == VECTOR_AC, 0, 0);
 }
 

@@ -170,7 +170,7 @@ static void run(struct cpu *c, struct vcpu *v)
             next = run_timers(v, metal_now());
             atomic_fetch_and(&v->work, ~WORK_TIMER);
             set_alarm(c, next, metal_now());
-            if (sched_alarm_time(c->id) <= metal_now())
+            if (sched_alarm_time(c->id) <= metal_now() || power_parking())
                 break;
             continue;
         }
@@ -206,10 +206,10 @@ static void idle(struct cpu *c)
 void vcpu_loop(void)
 {
     struct cpu *c = this_cpu();
-    struct vcpu *previous = NULL;
     for (;;) {
-        struct vcpu *v = sched_pick(c->id, previous, metal_now());
-        previous = v;
+        if (unlikely(power_parking()))
+            power_park();
+        struct vcpu *v = c->previous = sched_pick(c->id, c->previous, metal_now());
         if (!v) {
             idle(c);
             continue;

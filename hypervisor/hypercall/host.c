@@ -139,8 +139,8 @@ static long physinfo(struct hc_call *c, struct xen_sysctl *op)
     clock_scale(&mul, &shift);
     uint64_t khz = (1000000ull << 32) / MAX(mul, 1u);
     memset(p, 0, sizeof(*p));
-    p->threads_per_core = MAX(hv_machine.threads_per_core, 1u);
-    p->cores_per_socket = MAX(hv_machine.cores_per_socket, 1u);
+    p->threads_per_core = 1; /* siblings count as cores */
+    p->cores_per_socket = metal_nr_cpus();
     p->nr_cpus = metal_nr_cpus();
     p->max_cpu_id = p->nr_cpus - 1;
     p->nr_nodes = 1;
@@ -208,7 +208,7 @@ static long cpu_topology(struct hc_call *c, struct xen_sysctl *op)
     struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
     uint32_t count = metal_nr_cpus(), room = t->cputopo.p ? MIN(t->num_cpus, count) : 0;
     for (uint32_t i = 0; i < room; i++) {
-        struct xen_sysctl_cputopo cpu = { hv_machine.cpu[i].core, hv_machine.cpu[i].socket, 0 };
+        struct xen_sysctl_cputopo cpu = { i, 0, 0 };
         if (guest_write(c->v, (uintptr_t)(t->cputopo.p + i), &cpu, sizeof(cpu)))
             return -EFAULT;
     }

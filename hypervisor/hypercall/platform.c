@@ -54,13 +54,13 @@ static long settime64(struct hc_call *c, struct xen_platform_op *op)
 
 static long get_time(struct xenpf_efi_runtime_call *e)
 {
-    struct efi_time_capabilities capabilities = { 0 };
+    struct efi_time_capabilities can = { 0 };
     struct efi_time time = { 0 };
-    e->status = efi_runtime_get_time(&time, &capabilities);
+    e->status = efi_leave(efi_enter()->get_time(&time, &can));
     memcpy(&e->u.get_time.time, &time, sizeof(time));
-    e->u.get_time.resolution = capabilities.resolution;
-    e->u.get_time.accuracy = capabilities.accuracy;
-    e->misc = capabilities.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
+    e->u.get_time.resolution = can.resolution;
+    e->u.get_time.accuracy = can.accuracy;
+    e->misc = can.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
     return 0;
 }
 
@@ -68,7 +68,7 @@ static long set_efi_time(struct xenpf_efi_runtime_call *e)
 {
     struct efi_time time;
     memcpy(&time, &e->u.set_time, sizeof(time));
-    e->status = efi_runtime_set_time(&time);
+    e->status = efi_leave(efi_enter()->set_time(&time));
     return 0;
 }
 
@@ -93,7 +93,7 @@ static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, ui
     long rc = read_name(c, name, (uintptr_t)e->u.get_variable.name.p);
     if (rc)
         return rc;
-    e->status = efi_runtime_get_variable(name, &guid, &attributes, &size, data);
+    e->status = efi_leave(efi_enter()->get_variable(name, &guid, &attributes, &size, data));
     e->misc = attributes;
     e->u.get_variable.size = size;
     if (e->status != EFI_SUCCESS)
@@ -112,7 +112,7 @@ static long set_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, ui
     if (!rc && guest_read(c->v, data, (uintptr_t)e->u.set_variable.data.p, size))
         rc = -EFAULT;
     if (!rc)
-        e->status = efi_runtime_set_variable(name, &guid, e->misc, size, data);
+        e->status = efi_leave(efi_enter()->set_variable(name, &guid, e->misc, size, data));
     return rc;
 }
 
@@ -125,7 +125,7 @@ static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, u
     long rc = read_name(c, name, at);
     if (rc)
         return rc;
-    e->status = efi_runtime_next_variable(&size, name, &guid);
+    e->status = efi_leave(efi_enter()->next_variable(&size, name, &guid));
     e->u.get_next_variable_name.size = size;
     memcpy(&e->u.get_next_variable_name.vendor_guid, &guid, sizeof(guid));
     return e->status == EFI_SUCCESS && size <= room ? guest_write(c->v, at, name, size) : 0;
@@ -133,13 +133,16 @@ static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, u
 
 static long query_variables(struct xenpf_efi_runtime_call *e)
 {
-    struct efi_variable_info info = { 0 };
+    uint64_t storage = 0, remaining = 0, max_size = 0;
     if (e->misc & ~XEN_EFI_VARINFO_BOOT_SNAPSHOT)
         return -EINVAL;
-    e->status = efi_runtime_query_variable_info(e->u.query_variable_info.attr, &info);
-    e->u.query_variable_info.max_store_size = info.storage;
-    e->u.query_variable_info.remain_store_size = info.remaining;
-    e->u.query_variable_info.max_size = info.max_size;
+    e->status = EFI_UNSUPPORTED;
+    if (hv_efi.runtime_revision >= 0x20000)
+        e->status =
+            efi_leave(efi_enter()->query_variable_info(e->u.query_variable_info.attr, &storage, &remaining, &max_size));
+    e->u.query_variable_info.max_store_size = storage;
+    e->u.query_variable_info.remain_store_size = remaining;
+    e->u.query_variable_info.max_size = max_size;
     return 0;
 }
 
@@ -305,12 +308,9 @@ static long set_pm_info(struct hc_call *c, struct xen_platform_op *op)
 static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
 {
     struct xenpf_enter_acpi_sleep *s = &op->u.enter_acpi_sleep;
-    if (s->flags & ~XENPF_ACPI_SLEEP_EXTENDED || s->sleep_state < 1 || s->sleep_state > 5)
-        return -EINVAL;
-    bool extended = s->flags & XENPF_ACPI_SLEEP_EXTENDED;
-    if (extended && (s->val_a > 0xff || s->val_b > 0xff))
-        return -EINVAL;
-    return metal_enter_sleep(s->sleep_state, s->val_a, s->val_b, extended);
+    if (s->flags || s->sleep_state < 1 || s->sleep_state > 5)
+        return s->flags ? -EOPNOTSUPP : -EINVAL; /* machines without PM1 registers */
+    return metal_enter_sleep(c->v, s->sleep_state, s->val_a, s->val_b);
 }
 
 /* --- the door

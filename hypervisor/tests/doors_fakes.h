@@ -72,7 +72,7 @@ void clock_scale(uint32_t *mul, int8_t *shift)
     *shift = 0;
 }
 void metal_machine_end(uint32_t code) { fake_ended = code; }
-int metal_enter_sleep(uint8_t state, uint16_t pm1a, uint16_t pm1b, bool extended)
+int metal_enter_sleep(struct vcpu *v, uint8_t state, uint16_t pm1a, uint16_t pm1b)
 {
     fake_slept = state;
     return 0;
@@ -147,17 +147,14 @@ size_t log_ring_read(char *to, size_t size, uint32_t *index, bool clear, bool in
 }
 void console_debug_key(char key) { fake_keys++; }
 
-bool efi_runtime_present(void) { return true; }
-uint64_t efi_runtime_get_time(struct efi_time *time, struct efi_time_capabilities *capabilities)
+static uint64_t efi_api fake_efi_get_time(struct efi_time *time, struct efi_time_capabilities *capabilities)
 {
     time->year = 2026;
     return EFI_SUCCESS;
 }
-uint64_t efi_runtime_set_time(const struct efi_time *time) { return EFI_SUCCESS; }
-uint64_t efi_runtime_get_wakeup(bool *enabled, bool *pending, struct efi_time *time) { return EFI_UNSUPPORTED; }
-uint64_t efi_runtime_set_wakeup(bool enable, const struct efi_time *time) { return EFI_UNSUPPORTED; }
-uint64_t efi_runtime_get_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
-                                  uint64_t *size, void *data)
+static uint64_t efi_api fake_efi_set_time(const struct efi_time *time) { return EFI_SUCCESS; }
+static uint64_t efi_api fake_efi_get_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
+                                              uint64_t *size, void *data)
 {
     if (*size < 4) {
         *size = 4;
@@ -168,15 +165,15 @@ uint64_t efi_runtime_get_variable(const uint16_t *name, const struct efi_guid *v
     memcpy(data, "var", 4);
     return EFI_SUCCESS;
 }
-uint64_t efi_runtime_set_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t attributes,
-                                  uint64_t size, const void *data)
+static uint64_t efi_api fake_efi_set_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t attributes,
+                                              uint64_t size, const void *data)
 {
     unsigned sum = 0;
     for (uint64_t i = 0; i < size; i++)
         sum += ((const uint8_t *)data)[i]; /* touches all of it */
     return sum == 1 ? EFI_UNSUPPORTED : EFI_SUCCESS;
 }
-uint64_t efi_runtime_next_variable(uint64_t *size, uint16_t *name, struct efi_guid *vendor)
+static uint64_t efi_api fake_efi_next_variable(uint64_t *size, uint16_t *name, struct efi_guid *vendor)
 {
     if (*size < 4)
         return BIT(63) | 5;
@@ -185,12 +182,20 @@ uint64_t efi_runtime_next_variable(uint64_t *size, uint16_t *name, struct efi_gu
     name[1] = 0;
     return EFI_SUCCESS;
 }
-uint64_t efi_runtime_query_variable_info(uint32_t attributes, struct efi_variable_info *info) { return EFI_SUCCESS; }
-uint64_t efi_runtime_next_high_monotonic(uint32_t *count)
+static uint64_t efi_api fake_efi_query_variable_info(uint32_t attributes, uint64_t *storage, uint64_t *remaining,
+                                                     uint64_t *max_size)
 {
-    *count = 3;
     return EFI_SUCCESS;
 }
+static const struct efi_services fake_efi = { .get_time = fake_efi_get_time,
+                                              .set_time = fake_efi_set_time,
+                                              .get_variable = fake_efi_get_variable,
+                                              .next_variable = fake_efi_next_variable,
+                                              .set_variable = fake_efi_set_variable,
+                                              .query_variable_info = fake_efi_query_variable_info };
+bool efi_runtime_present(void) { return true; }
+const struct efi_services *efi_enter(void) { return &fake_efi; }
+uint64_t efi_leave(uint64_t status) { return status; }
 bool efi_memory_range(uint64_t address, uint64_t *start, uint64_t *size, uint64_t *attributes, uint32_t *type)
 {
     *start = 0x100000;

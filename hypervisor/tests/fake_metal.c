@@ -51,11 +51,7 @@ void hv_bug(const char *file, int line, const char *what) { fake_fail(file, line
 void metal_back_frame_table(uint64_t chunk, paddr_t at) {}
 __attribute__((weak)) void zero_page(void *page) { memset(page, 0, PAGE_SIZE); }
 uint64_t metal_now(void) { return fake_now; }
-uint64_t metal_wallclock_seconds(uint32_t *nanoseconds)
-{
-    *nanoseconds = fake_now % 1000000000;
-    return 1700000000 + fake_now / 1000000000;
-}
+_Atomic uint64_t hv_epoch = 1700000000ull * 1000000000;
 unsigned metal_cpu(void) { return fake_cpu; }
 unsigned metal_nr_cpus(void) { return fake_nr_cpus; }
 void metal_kick(unsigned cpu) { fake_kicks[cpu]++; }

@@ -478,6 +478,8 @@ void vlapic_reset(struct vcpu *v)
     l->shift = 1;
     l->due = NEVER;
     l->deadline = 0;
+    /* An upcall that waited in IRR is still pending, and no other comes before it is taken. */
+    atomic_fetch_or(&v->work, WORK_EVENT);
 }
 
 int vlapic_init(struct vcpu *v)

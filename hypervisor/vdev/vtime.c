@@ -189,8 +189,8 @@ static unsigned from_bcd(uint8_t b) { return (b >> 4) * 10u + (b & 15); }
 /* Our wall clock as the domain shall see it, without what the guest set. Good until 2262. */
 static int64_t rtc_wall(const struct domain *d, uint32_t *ns)
 {
-    uint64_t seconds = metal_wallclock_seconds(ns);
-    int64_t total = (int64_t)(seconds * SECOND + *ns + (uint64_t)d->time_offset), second = (int64_t)SECOND;
+    int64_t total = (int64_t)(load_relaxed(&hv_epoch) + metal_now() + (uint64_t)d->time_offset);
+    int64_t second = (int64_t)SECOND;
     *ns = (uint32_t)((total % second + second) % second);
     return (total - *ns) / second;
 }

@@ -3,31 +3,34 @@
 #ifndef HV_BOARD_H
 #define HV_BOARD_H
 
+#include <hv/acpi.h>
 #include <hv/types.h>
 
 #define BOARD_MAX_IOAPICS 8
 #define BOARD_MAX_ECAM 8
 
+/* ACPI 6.4 table 5.15: how the firmware and whoever sleeps agree on waking up. */
+struct acpi_facs {
+    uint8_t signature[4];
+    uint32_t length, hardware_signature;
+    volatile uint32_t waking_vector; /* of real mode: CS = it >> 4 */
+    uint32_t global_lock, flags;
+    volatile uint64_t x_waking_vector;
+};
+
 struct board {
     paddr_t rsdp, hpet, madt, ivrs, dmar;
-    paddr_t facs;
-    uint16_t pm_timer, pm1a_event, pm1a_control, pm1b_control, sci;
+    struct acpi_facs *facs; /* NULL: none */
+    uint16_t pm_timer, pm1a_control, pm1b_control /* ports, 0: none */, sci;
     uint8_t reset_space, reset_value;
     uint64_t reset_address;
-    unsigned nr_cpus;
-    uint32_t apic_id[256];
-    unsigned nr_ioapics;
+    unsigned nr_ioapics, nr_ecam;
     struct {
         uint8_t id;
         paddr_t address;
         uint32_t gsi_base;
     } ioapic[BOARD_MAX_IOAPICS];
-    unsigned nr_ecam;
-    struct {
-        paddr_t base;
-        uint16_t segment;
-        uint8_t first_bus, last_bus;
-    } ecam[BOARD_MAX_ECAM];
+    struct acpi_ecam ecam[BOARD_MAX_ECAM];
 };
 
 extern struct board hv_board;
@@ -35,8 +38,7 @@ extern struct board hv_board;
 /* Reads the tables that the root pointer leads to. Stops when the computer has none. */
 void board_init(paddr_t rsdp);
 void board_add_ioapics(void);
-void pci_init(void); /* maps configuration space */
-struct acpi_source;
+void pci_init(void);                            /* maps configuration space */
 extern const struct acpi_source hv_acpi_source; /* how the machine's tables are read */
 
 #endif

@@ -102,8 +102,10 @@ must_check int domain_kill(struct domain *d);
 void domain_set_wallclock(uint64_t epoch_ns);
 void domain_update_wallclock(struct domain *d); /* writes it to this one's */
 
-/* Its state as after INIT. On its own CPU, or while it is down. */
+/* Its state as after INIT; and then in real mode at an address below 1 MiB, as after a start-up IPI or S3. On its own
+ * CPU, or while it does not run. */
 void vcpu_reset(struct vcpu *v);
+void vcpu_start_at(struct vcpu *v, uint32_t at);
 /* INIT and start-up IPIs that arrived (WORK_INIT). On its own CPU. */
 void vcpu_start_up(struct vcpu *v);
 

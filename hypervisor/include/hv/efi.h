@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * EFI runtime services and what is left of the firmware's tables, for the control domain. Implemented in cpu/efi.c,
- * which calls the firmware on page tables of its own. Buffers are the hypervisor's; names are UCS-2, their sizes in
- * bytes. Results are EFI_STATUS (UEFI 2.10 appendix D) in 64 bits.
+ * EFI runtime services (UEFI 2.10 chapter 8) and what is left of the firmware's tables, for the control domain.
+ * Implemented in cpu/efi.c, which calls the firmware on page tables of its own. Names are UCS-2, sizes in bytes,
+ * results EFI_STATUS (appendix D).
  */
 #ifndef HV_EFI_H
 #define HV_EFI_H
@@ -28,26 +28,31 @@ struct efi_guid {
 
 struct efi_time_capabilities {
     uint32_t resolution, accuracy;
-    bool sets_to_zero;
+    uint8_t sets_to_zero;
 };
 
-struct efi_variable_info {
-    uint64_t storage, remaining, max_size;
+#define efi_api __attribute__((ms_abi))
+struct efi_services {
+    uint64_t signature;
+    uint32_t revision, size, crc, reserved;
+    uint64_t(efi_api *get_time)(struct efi_time *time, struct efi_time_capabilities *capabilities);
+    uint64_t(efi_api *set_time)(const struct efi_time *time);
+    void *get_wakeup, *set_wakeup, *set_virtual_address_map, *convert_pointer;
+    uint64_t(efi_api *get_variable)(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
+                                    uint64_t *size, void *data);
+    uint64_t(efi_api *next_variable)(uint64_t *size, uint16_t *name, struct efi_guid *vendor);
+    uint64_t(efi_api *set_variable)(const uint16_t *name, const struct efi_guid *vendor, uint32_t attributes,
+                                    uint64_t size, const void *data);
+    void *next_high_monotonic, *reset_system, *update_capsule, *query_capsule;
+    uint64_t(efi_api *query_variable_info)(uint32_t attributes, uint64_t *storage, uint64_t *remaining,
+                                           uint64_t *max_size); /* since revision 0x20000 */
 };
 
 bool efi_runtime_present(void);
-uint64_t efi_runtime_get_time(struct efi_time *time, struct efi_time_capabilities *capabilities);
-uint64_t efi_runtime_set_time(const struct efi_time *time);
-uint64_t efi_runtime_get_wakeup(bool *enabled, bool *pending, struct efi_time *time);
-uint64_t efi_runtime_set_wakeup(bool enable, const struct efi_time *time /* NULL: as it was */);
-/* *size: of the buffer, then of the data. */
-uint64_t efi_runtime_get_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
-                                  uint64_t *size, void *data);
-uint64_t efi_runtime_set_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t attributes,
-                                  uint64_t size, const void *data);
-uint64_t efi_runtime_next_variable(uint64_t *size, uint16_t *name, struct efi_guid *vendor);
-uint64_t efi_runtime_query_variable_info(uint32_t attributes, struct efi_variable_info *info);
-uint64_t efi_runtime_next_high_monotonic(uint32_t *count);
+/* status = efi_leave(efi_enter()->get_time(...)): one call, with pointers into memory of the hypervisor's only. The
+ * services must be present. */
+const struct efi_services *efi_enter(void);
+uint64_t efi_leave(uint64_t status);
 
 /* What XEN_FW_EFI_INFO reports; zeros without EFI. */
 struct efi_info {

@@ -13,7 +13,6 @@
 
 struct machine_cpu {
     uint32_t apic_id, acpi_id; /* of the MADT */
-    uint32_t core, socket;     /* numbers for `xl info -n` */
 };
 
 struct machine {
@@ -23,9 +22,9 @@ struct machine {
     unsigned physical_bits;   /* of addresses */
     uint16_t console_port;    /* the first of eight, 0: no serial console */
     const char *command_line; /* the hypervisor's */
-    uint32_t threads_per_core, cores_per_socket;
     char vendor[12]; /* CPUID leaf 0 */
     uint32_t family, model, stepping;
+    unsigned nr_cpus; /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
     struct machine_cpu cpu[MACHINE_MAX_CPUS];
 };
 

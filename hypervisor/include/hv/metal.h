@@ -40,8 +40,9 @@ void *metal_map_mmio(paddr_t base, size_t size);
 /* Nanoseconds since the hypervisor started; the same on all CPUs, never goes back. */
 uint64_t metal_now(void);
 extern uint64_t hv_tsc_khz; /* what RDTSC counts in a millisecond */
-/* Seconds since 1970, from the RTC and metal_now(). */
-uint64_t metal_wallclock_seconds(uint32_t *nanoseconds);
+/* The wall clock at metal_now() 0, ns since 1970: the RTC's at boot, then the control domain's (domain_set_wallclock).
+ */
+extern _Atomic uint64_t hv_epoch;
 /* How a guest computes metal_now() from the host's TSC: ((tsc - start) << shift) * mul >> 32, as in struct
  * vcpu_time_info. */
 uint64_t clock_tsc_start(void);
@@ -81,8 +82,12 @@ void metal_port_write(uint16_t port, unsigned size, uint32_t value);
 /* The control domain shut down with `code` (SHUTDOWN_* of the ABI): power off, reboot, or report a crash and do as
  * configured. Does not return but in tests. */
 void metal_machine_end(uint32_t code);
-/* ACPI sleep state 1 to 5; the PM1 control values are the control domain's, from its DSDT. 0 after waking up, or
- * -errno. */
-int metal_enter_sleep(uint8_t state, uint16_t pm1a, uint16_t pm1b, bool extended);
+/* The processor reported an error of the hardware while a guest ran: tells what it knows and stops. */
+void metal_machine_check(void);
+/* A write to a port by the control domain: whether it was the command to sleep (power.c), which is then under way. */
+bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
+/* The same by hypercall: ACPI sleep state 3 or off, with the PM1 control values of the DSDT. After it the vCPU goes on
+ * as if nothing had been. 0 or -EOPNOTSUPP. */
+int metal_enter_sleep(struct vcpu *v, uint8_t state, uint16_t pm1a, uint16_t pm1b);
 
 #endif

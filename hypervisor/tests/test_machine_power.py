@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The machine sleeps and wakes up (S3), a person at its serial line, and errors that end in a report."""
+import time
+
+import pytest
+
+from bench.errors import BenchError
+from hypervisor.tests.machines import until
+
+# Linux 6.1 leaves the messages of devices to the hypervisor when it wakes up, and does not tell of those that it moved
+# while a processor went off: they have to be on one that stays.
+SLEEP = "for irq in /proc/irq/*/smp_affinity_list; do echo 0 >$irq; done 2>/dev/null; echo mem >/sys/power/state"
+NETWORK = "ip -4 addr | grep -q 'inet 10.0.2.' && ping -c 1 -W 2 10.0.2.2 >/dev/null"
+
+
+def monitor(machine, line):
+    return machine.qmp.execute("human-monitor-command", **{"command-line": line})
+
+
+def asleep(machine):
+    deadline = time.monotonic() + 60
+    while machine.qmp.execute("query-status")["status"] != "suspended":
+        assert time.monotonic() < deadline, machine.last_words()
+        time.sleep(0.1)
+
+
+def test_the_machine_sleeps_and_wakes_up_twice(machine):
+    for _ in range(2):
+        before = int(machine.run("date +%s").out)
+        machine.run(f"nohup sh -c '{SLEEP}' >/dev/null 2>&1 &")
+        asleep(machine)
+        machine.qmp.execute("system_wakeup")
+        machine.wait("The machine wakes up", 60)
+        until(machine, "dmesg | grep -q 'PM: suspend exit'")
+        assert before <= int(machine.run("date +%s").out) < before + 300
+        assert machine.run("nproc").out.strip() == "2"
+        assert "r" in machine.run("xl list | tail -1").out
+        machine.run("head -c 8M /dev/urandom >/root/sample && sync && echo 3 >/proc/sys/vm/drop_caches && cmp /root/sample "
+                    "/root/sample")
+        until(machine, NETWORK)
+        assert "Call Trace" not in machine.run("dmesg -c").out
+
+
+def test_keys_on_the_serial_line(machine):
+    console = machine.consoles["main"]
+    mark = console.mark()
+    console.send("\x01\x01\x01")
+    console.wait("Keys now go to the hypervisor", 30, mark)
+    console.send("q")
+    console.wait(r"v1: CPU \d", 30, mark)
+    mark = console.mark()
+    console.send("\x01\x01\x01")
+    console.wait("Keys now go to domain 0", 30, mark)
+    console.send("\necho its $((6 * 7))\n")
+    console.wait(r"its 42", 60, mark)
+
+
+def test_an_nmi_shows_where_a_processor_is(machine):
+    mark = machine.consoles["main"].mark()
+    monitor(machine, "nmi")
+    machine.wait(r"CPU 0: NMI[^$]*svm_run|CPU 0: NMI[^$]*idle|CPU 0: NMI[^$]*vcpu_loop", 30, since=mark)
+    machine.run("xl list")
+
+
+def test_a_machine_check_is_reported(machine):
+    monitor(machine, "mce 0 1 0xbe00000000000000 0x5 0x1234000 0")
+    machine.wait(r"bank 1: status be0000000000\d* address 1234000", 60)
+    machine.wait("an error of the hardware|exception 18 MC", 60)
+
+
+def test_a_stack_that_overflows_is_told_of(machine):
+    """Key S: the page below the stack is not there, and the double fault has a stack of its own."""
+    with pytest.raises(BenchError):
+        machine.run("xl debug-keys S; sleep 1000", timeout=60)
+    machine.wait("exception 8 DF", 60)
+    machine.wait("overflow", 60)
