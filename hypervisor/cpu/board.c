@@ -52,7 +52,6 @@ static void read_fadt(const struct acpi_table *table)
         return;
     if (f.facs && f.facs % 64 == 0)
         hv_board.facs = (struct acpi_facs *)map_table(NULL, f.facs, sizeof(struct acpi_facs));
-    hv_board.sci = f.sci;
     hv_board.pm_timer = f.pm_timer.space == 1 ? f.pm_timer.address : 0;
     hv_board.pm1a_control = f.pm1a_control.space == 1 ? f.pm1a_control.address : 0;
     hv_board.pm1b_control = f.pm1b_control.space == 1 ? f.pm1b_control.address : 0;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Keys of a person at the serial console (or `xl debug-keys`), each a small report or an action. */
 #include "cpu.h"
-#include "x86.h"
 
 #include <hv/console.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
-#include <hv/iommu.h>
 #include <hv/log.h>
 #include <hv/metal.h>
 #include <hv/ops.h>
@@ -57,11 +55,6 @@ static void key_control(void)
             hv->dump(hv_control_domain->vcpu[i]);
 }
 
-static void key_time(void)
-{
-    log_line("Up for %lu ms; TSC %lu kHz, now %lu", metal_now() / 1000000, hv_tsc_khz, rdtsc());
-}
-
 static void key_reboot(void) { machine_stop(true); }
 static void key_crash(void) { panic("A person asked for this crash (key C)."); }
 
@@ -78,8 +71,6 @@ static void key_overflow(void)
     overflow(&depth);
 }
 
-static void key_faults(void) { iommu_poll_faults(); }
-
 static const struct {
     char key;
     void (*run)(void);
@@ -90,8 +81,6 @@ static const struct {
     { 'q', key_domains, "domains and their vCPUs" },
     { 'm', key_memory, "memory" },
     { '0', key_control, "registers of the control domain" },
-    { 't', key_time, "clocks" },
-    { 'i', key_faults, "faults of devices that were blocked" },
     { 'R', key_reboot, "reboot at once" },
     { 'C', key_crash, "stop with a message, to see one" },
     { 'S', key_overflow, "crash by a full stack, to see a crash dump" },

@@ -20,8 +20,8 @@ struct acpi_facs {
 
 struct board {
     paddr_t rsdp, hpet, madt, ivrs, dmar;
-    struct acpi_facs *facs; /* NULL: none */
-    uint16_t pm_timer, pm1a_control, pm1b_control /* ports, 0: none */, sci;
+    struct acpi_facs *facs;                        /* NULL: none */
+    uint16_t pm_timer, pm1a_control, pm1b_control; /* ports, 0: none */
     uint8_t reset_space, reset_value;
     uint64_t reset_address;
     unsigned nr_ioapics, nr_ecam;
