@@ -13,10 +13,6 @@ SLEEP = "for irq in /proc/irq/*/smp_affinity_list; do echo 0 >$irq; done 2>/dev/
 NETWORK = "ip -4 addr | grep -q 'inet 10.0.2.' && ping -c 1 -W 2 10.0.2.2 >/dev/null"
 
 
-def monitor(machine, line):
-    return machine.qmp.execute("human-monitor-command", **{"command-line": line})
-
-
 def asleep(machine):
     deadline = time.monotonic() + 60
     while machine.qmp.execute("query-status")["status"] != "suspended":
@@ -57,15 +53,9 @@ def test_keys_on_the_serial_line(machine):
 
 def test_an_nmi_shows_where_a_processor_is(machine):
     mark = machine.consoles["main"].mark()
-    monitor(machine, "nmi")
+    machine.nmi()
     machine.wait(r"CPU 0: NMI[^$]*svm_run|CPU 0: NMI[^$]*idle|CPU 0: NMI[^$]*vcpu_loop", 30, since=mark)
     machine.run("xl list")
-
-
-def test_a_machine_check_is_reported(machine):
-    monitor(machine, "mce 0 1 0xbe00000000000000 0x5 0x1234000 0")
-    machine.wait(r"bank 1: status be0000000000\d* address 1234000", 60)
-    machine.wait("an error of the hardware|exception 18 MC", 60)
 
 
 def test_a_stack_that_overflows_is_told_of(machine):
