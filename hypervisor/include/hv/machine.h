@@ -22,7 +22,7 @@ struct machine {
     unsigned physical_bits;   /* of addresses */
     uint16_t console_port;    /* the first of eight, 0: no serial console */
     const char *command_line; /* the hypervisor's */
-    char vendor[12]; /* CPUID leaf 0 */
+    char vendor[12];          /* CPUID leaf 0 */
     uint32_t family, model, stepping;
     unsigned nr_cpus; /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
     struct machine_cpu cpu[MACHINE_MAX_CPUS];
