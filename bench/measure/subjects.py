@@ -41,7 +41,7 @@ def dm(column):
 
 def boot_phases(column):
     """from power-on to the control domain's userspace, by phase"""
-    with boot.boot(_talkative(column), f"boot-{column.name}") as machine:
+    with boot.boot(_talkative(column.config.replace(mem=BOOT_MEMORY), column), f"boot-{column.name}") as machine:
         text = machine.consoles["main"].text
         times = machine.run("systemctl is-system-running --wait >/dev/null; systemd-analyze time",
                             timeout=600, check=False).out
@@ -49,16 +49,16 @@ def boot_phases(column):
 
 
 def start(column):
-    """from the hypervisor's entry to the kernel's, and on to the first program: no disk is waited for"""
-    with boot.boot(_talkative(column), f"start-{column.name}", wait=False) as machine:
+    """from the hypervisor's entry to the kernel's, and on to the first program: no disk is waited for, and every
+    kernel has 2 GiB"""
+    with boot.boot(_talkative(column.config, column), f"start-{column.name}", wait=False) as machine:
         machine.wait(r"\] Run /init as init process", boot.limit(column.config))
         return phases(machine.consoles["main"].text)
 
 
-def _talkative(column):
-    """The column's machine, telling when what starts."""
-    options = f"{column.config.hypervisor_options} {column.boot_options}".strip()
-    return column.config.replace(mem=BOOT_MEMORY, hypervisor_options=options)
+def _talkative(config, column):
+    """The machine, telling when what starts."""
+    return config.replace(hypervisor_options=f"{config.hypervisor_options} {column.boot_options}".strip())
 
 
 def phases(console, analysis=None):

@@ -24,7 +24,7 @@ def test_instructions_an_operation(bench, shown):
 
 
 def test_start(bench, shown):
-    """From the hypervisor's entry to the kernel's, and on to the first program, beside the same kernel alone."""
+    """From the hypervisor's entry to the kernel's, and on to the first program, beside the same kernel alone; 2 GiB each."""
     rows, bare = subjects.start(OURS), subjects.start(COLUMNS["kvm"])
     shown(table.text("start", {"bare": bare, "bulkhead": rows}))
     assert rows["hypervisor"].value <= reference.GOALS["hypervisor"]
