@@ -167,21 +167,12 @@ static void decode_fault(const struct vmcb *b, struct vm_exit *x)
     x->fault.delivering = b->exit_int_info & EVENT_VALID;
 }
 
-/* QEMU 7.2 takes a virtual interrupt of the task priority's own class for one above it. */
-static _Atomic bool equal_is_above;
-
-static void decode_window(struct vcpu *v)
+/* An NMI handler's end: another may come. (It may come one instruction early, which handlers bear.) */
+static void end_nmi(struct vcpu *v)
 {
-    struct vmcb *b = vmcb_of(v);
-    uint64_t window = v->hw->window;
-    if (b->exit_code == VMEXIT_IRET) {
-        /* The handler's end: another NMI may come. (It may come one instruction early, which handlers bear.) */
-        b->intercept1 &= ~INTERCEPT_IRET;
-        dirty(v, CLEAN_INTERCEPTS);
-        v->hw->nmi_masked = false;
-    } else if (!(window & VINTR_IGNORE_TPR) && (window >> VINTR_PRIORITY_SHIFT & 15) <= v->cr8) {
-        store_relaxed(&equal_is_above, true);
-    }
+    vmcb_of(v)->intercept1 &= ~INTERCEPT_IRET;
+    dirty(v, CLEAN_INTERCEPTS);
+    v->hw->nmi_masked = false;
 }
 
 static void svm_decode(struct vcpu *v, const struct vmcb *b, struct vm_exit *x)
@@ -194,7 +185,10 @@ static void svm_decode(struct vcpu *v, const struct vmcb *b, struct vm_exit *x)
     case EXIT_HYPERCALL: x->length = 3; break;
     case EXIT_FAULT: decode_fault(b, x); break;
     case EXIT_PIO: decode_io(b, x); break;
-    case EXIT_WINDOW: decode_window(v); break;
+    case EXIT_WINDOW:
+        if (code == VMEXIT_IRET)
+            end_nmi(v);
+        break;
     case EXIT_EXCEPTION: x->vector = code - VMEXIT_EXCEPTION; break;
     case EXIT_INVALID: x->code = code; break;
     default: break;
@@ -373,14 +367,17 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
     }
 }
 
-/* A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). */
+/*
+ * A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). QEMU 7.2 ends itself when a
+ * guest's CR8 uncovers one, so there what CR8 holds back waits for the next exit.
+ */
 static void svm_want_window(struct vcpu *v, unsigned priority)
 {
-    uint64_t above = priority - load_relaxed(&equal_is_above), window = VINTR_MASKING;
+    uint64_t window = VINTR_MASKING;
     if (priority == WINDOW_ANY)
         window |= VINTR_IRQ | VINTR_IGNORE_TPR;
-    else if (priority)
-        window |= VINTR_IRQ | above << VINTR_PRIORITY_SHIFT;
+    else if (priority && !hv_features.emulated)
+        window |= VINTR_IRQ | (uint64_t)priority << VINTR_PRIORITY_SHIFT;
     v->hw->window = window;
 }
 
