@@ -50,7 +50,6 @@ void door_online_cpus(uint64_t cpus[4]);
 struct pm_data {
     uint8_t nr_px, nr_cx; /* 0: nothing told */
     uint32_t px_mhz[16];
-    uint8_t cx_type[8];
 };
 const struct pm_data *door_pm_data(unsigned cpu);
 

@@ -164,7 +164,7 @@ static uint64_t place(const void *what, size_t size)
     memcpy(args_at, what, size);
     uint64_t at = (uintptr_t)args_at;
     args_at -= (uintptr_t)args_at % 8;
-    return one_in(64) && size >= 4 ? (uintptr_t)args_end - 1 - below(3) : at; /* its end cannot be read */
+    return one_in(64) && size >= 2 ? (uintptr_t)args_end - 1 : at; /* all but its first byte cannot be read */
 }
 
 /* A list of numbers, or of nothing. */
@@ -547,6 +547,8 @@ static void physdev_op(struct args *c)
     } else if (cmd == PHYSDEVOP_pci_device_add || cmd == PHYSDEVOP_pci_device_remove) {
         u.add.seg = one_in(4) ? word() : 0;
         u.add.bus = one_in(2) && cmd == PHYSDEVOP_pci_device_add ? 0 : 0x80 | word();
+        if (cmd == PHYSDEVOP_pci_device_remove && !one_in(20))
+            cmd = PHYSDEVOP_restore_msi_ext; /* each is logged */
     }
     c->a[0] = cmd;
     c->a[1] = place(&u, sizeof(u));
