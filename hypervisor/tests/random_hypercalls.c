@@ -408,8 +408,6 @@ static void port_forget(uint32_t port)
 static void event_done(const struct args *c)
 {
     union event_args u;
-    if (c->a[1] + sizeof(u) > (uintptr_t)args_end)
-        return; /* one that was misplaced, and small enough all the same */
     memcpy(&u, (void *)(uintptr_t)c->a[1], sizeof(u));
     switch (c->a[0]) {
     case EVTCHNOP_bind_interdomain: port_add(u.bind_interdomain.local_port); break;
@@ -744,9 +742,11 @@ static void step(struct kind *report)
     k = &report[k - kinds];
     k->calls++;
     k->good += rc >= 0;
-    if (!rc && number == __HYPERVISOR_event_channel_op)
+    /* Structures that were placed, not those of calls that took none or less. */
+    bool placed = c.a[1] >= (uintptr_t)args_end - ARGS && c.a[1] + sizeof(union event_args) <= (uintptr_t)args_end;
+    if (!rc && placed && number == __HYPERVISOR_event_channel_op)
         event_done(&c);
-    if (!rc && number == __HYPERVISOR_grant_table_op && c.a[0] == GNTTABOP_map_grant_ref)
+    if (!rc && placed && number == __HYPERVISOR_grant_table_op && c.a[0] == GNTTABOP_map_grant_ref)
         handles[below(8)] = ((struct gnttab_map_grant_ref *)(uintptr_t)c.a[1])->handle;
 }
 

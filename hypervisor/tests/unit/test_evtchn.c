@@ -85,7 +85,6 @@ static void domains_free(void)
     }
     for (unsigned i = 0; i < 2; i++) {
         evtchn_free(&doms[i]);
-        rangeset_free(&doms[i].irqs);
         page_free(doms[i].shared_info);
         for (unsigned k = 0; k < GFNS; k++) {
             CHECK(frame_refs(map[i][k]) == 1); /* all pins are gone */
