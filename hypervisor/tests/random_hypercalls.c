@@ -743,7 +743,7 @@ static void step(struct kind *report)
     k->calls++;
     k->good += rc >= 0;
     /* Structures that were placed, not those of calls that took none or less. */
-    bool placed = c.a[1] >= (uintptr_t)args_end - ARGS && c.a[1] + sizeof(union event_args) <= (uintptr_t)args_end;
+    bool placed = c.a[1] >= (uintptr_t)args_end - ARGS && c.a[1] <= (uintptr_t)args_end - sizeof(union event_args);
     if (!rc && placed && number == __HYPERVISOR_event_channel_op)
         event_done(&c);
     if (!rc && placed && number == __HYPERVISOR_grant_table_op && c.a[0] == GNTTABOP_map_grant_ref)
