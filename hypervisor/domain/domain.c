@@ -179,7 +179,6 @@ static void domain_free(struct domain *d)
     }
     rangeset_free(&d->iomem);
     rangeset_free(&d->ioports);
-    rangeset_free(&d->irqs);
     pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
     pages_free(d->port_bitmap, PORT_BITMAP_ORDER);
     page_free(d->shared_info);

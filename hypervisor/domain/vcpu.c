@@ -45,7 +45,8 @@ int vcpu_create(struct domain *d, unsigned id)
     v->info_mfn = v->runstate_area.mfn[0] = v->time_area.mfn[0] = INVALID_MFN;
     v->runstate_area.mfn[1] = v->time_area.mfn[1] = INVALID_MFN;
     v->info = id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id] : &hv_dummy_vcpu_info;
-    v->singleshot = v->poll_until = v->timer_when = ~0ull;
+    v->singleshot = v->poll_until = ~0ull;
+    store_relaxed(&v->timer_when, ~0ull);
     list_init(&v->timer_entry);
     sched_vcpu_init(v);
     v->extra = page_alloc();

@@ -35,10 +35,10 @@ static uint64_t run_timers(struct vcpu *v, uint64_t now)
 static void timer_park(struct vcpu *v, uint64_t when)
 {
     struct cpu *c = this_cpu();
-    v->timer_when = when;
     if (when == NEVER)
         return;
     spin_lock(&c->timer_lock);
+    store_relaxed(&v->timer_when, when);
     v->timer_cpu = c->id;
     list_append(&c->timers, &v->timer_entry);
     spin_unlock(&c->timer_lock);
@@ -46,13 +46,14 @@ static void timer_park(struct vcpu *v, uint64_t when)
 
 static void timer_unpark(struct vcpu *v)
 {
-    if (v->timer_when == NEVER)
+    if (load_acquire(&v->timer_when) == NEVER) /* pairs with timers_due(): it is off the list, too */
         return;
     struct cpu *c = hv_cpus[v->timer_cpu];
     spin_lock(&c->timer_lock);
-    list_remove(&v->timer_entry);
+    if (load_relaxed(&v->timer_when) != NEVER)
+        list_remove(&v->timer_entry);
+    store_relaxed(&v->timer_when, NEVER);
     spin_unlock(&c->timer_lock);
-    v->timer_when = NEVER;
 }
 
 /* Wakes those whose time has come; the earliest of the others. */
@@ -63,12 +64,13 @@ static uint64_t timers_due(struct cpu *c, uint64_t now)
     for (struct list *at = c->timers.next, *after; at != &c->timers; at = after) {
         struct vcpu *v = list_item(at, struct vcpu, timer_entry);
         after = at->next;
-        if (v->timer_when > now) {
-            next = MIN(next, v->timer_when);
+        uint64_t when = load_relaxed(&v->timer_when);
+        if (when > now) {
+            next = MIN(next, when);
             continue;
         }
-        v->timer_when = NEVER;
         list_remove(at);
+        store_release(&v->timer_when, NEVER); /* from here on its CPU, if it was woken, may park it again */
         vcpu_kick(v, WORK_TIMER);
     }
     spin_unlock(&c->timer_lock);

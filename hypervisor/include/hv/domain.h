@@ -51,8 +51,8 @@ struct domain {
     uint64_t max_pages;     /* of RAM in its p2m */
     struct e820entry *e820; /* a page, what XENMEM_memory_map tells; domain lock */
     unsigned nr_e820;
-    struct rangeset iomem, ioports, irqs; /* what it may be given or touches directly; domain lock */
-    uint64_t *port_bitmap;                /* 3 pages, SVM's and VMX's I/O permission map: 1 = intercept */
+    struct rangeset iomem, ioports; /* what it may be given or touches directly; domain lock */
+    uint64_t *port_bitmap;          /* 3 pages, SVM's and VMX's I/O permission map: 1 = intercept */
     uint64_t *msr_bitmap;
 
     struct shared_info *shared_info; /* a page of the hypervisor's */

@@ -133,8 +133,8 @@ struct vcpu {
     uint64_t singleshot;            /* PV timer, ns of metal_now(); ~0: off */
     _Atomic uint32_t virq_port[24]; /* per-vCPU VIRQs, 0: not bound; changed by ipc/evtchn.c only */
 
-    struct list timer_entry; /* in the list of a CPU's timers while it does not run; that CPU's timer lock */
-    uint64_t timer_when;     /* ~0: in none */
+    struct list timer_entry;     /* in the list of a CPU's timers while it does not run; that CPU's timer lock */
+    _Atomic uint64_t timer_when; /* ~0: in none */
     unsigned timer_cpu;
 
     struct sched_vcpu sched;

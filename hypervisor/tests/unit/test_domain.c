@@ -37,7 +37,8 @@ static void test_life(void)
     uint64_t before = free_pages();
     CHECK(!domain_create(5, 0) && !domain_create(5, MAX_VCPUS + 1) && !domain_create(0x7ff0, 1));
     struct domain *d = domain_create(5, 3);
-    CHECK(d && d->id == 5 && d->vcpu[2] && d->vcpu[2]->blocked == BLOCK_DOWN && d->vcpu[2]->timer_when == ~0ull);
+    CHECK(d && d->id == 5 && d->vcpu[2] && d->vcpu[2]->blocked == BLOCK_DOWN &&
+          load_relaxed(&d->vcpu[2]->timer_when) == ~0ull);
     CHECK(!domain_create(5, 1)); /* in use; and nothing leaks */
     struct domain *e = domain_create(2, 1);
     struct domain *found = domain_get(5);
