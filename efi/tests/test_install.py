@@ -289,7 +289,7 @@ def test_a_power_cut_leaves_a_start(program, system, monkeypatch, number):
 
 def test_hooks(system):
     """Without an installation they do nothing; they are valid shell."""
-    for hook in ("kernel-postinst", "kernel-postrm"):
+    for hook in ("kernel-postinst", "kernel-postrm", "system-sleep"):
         path = PROGRAM.with_name(hook)
         assert subprocess.run(["sh", "-n", path]).returncode == 0
         assert os.access(path, os.X_OK)
