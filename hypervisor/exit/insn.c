@@ -271,13 +271,14 @@ int insn_decode(const uint8_t *bytes, unsigned n, enum insn_mode mode, struct in
 static inline const uint8_t *code_again(const struct vcpu *v)
 {
     const struct code_page *c = &v->code;
-    uint64_t offset = v->regs.rip - c->page;
+    uint64_t offset = v->regs.rip & ~PAGE_MASK;
     struct vcpu_paging p;
     hv->paging(v, &p);
-    if (!c->bytes || offset > PAGE_SIZE - 15 || c->cr3 != p.cr3 || !p.code64)
+    if (!c->bytes || v->regs.rip >> PAGE_SHIFT != c->walk.page || offset > PAGE_SIZE - 15 || c->walk.cr3 != p.cr3 ||
+        !p.code64)
         return NULL;
-    for (unsigned i = 0; i < c->levels; i++)
-        if (load_relaxed(c->entry[i]) != c->value[i])
+    for (unsigned i = 0; i < c->walk.levels; i++)
+        if (load_relaxed(c->walk.entry[i]) != c->walk.value[i])
             return NULL;
     return c->bytes + offset;
 }

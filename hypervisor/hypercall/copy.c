@@ -144,7 +144,7 @@ static enum walk_fault walk_tables(struct walk *w, uint64_t linear, uint64_t tab
         if (!(entry & PTE_P))
             return fail(w, 0);
         if (w->memo) {
-            w->memo->slot[4 - level] = slot;
+            w->memo->entry[4 - level] = slot;
             w->memo->value[4 - level] = entry;
             w->memo->levels = 5 - level;
         }
@@ -224,7 +224,7 @@ static bool recall(struct walk *w, uint64_t linear)
     if (!m->levels || m->page != linear >> PAGE_SHIFT || m->cr3 != w->p.cr3 || m->efer != w->p.efer || !w->p.long_mode)
         return false;
     for (unsigned i = 0; i < m->levels; i++) {
-        value = load_relaxed(m->slot[i]);
+        value = load_relaxed(m->entry[i]);
         if (value != m->value[i])
             return false;
         all &= value;
@@ -235,17 +235,13 @@ static bool recall(struct walk *w, uint64_t linear)
     return allowed(w, all, any);
 }
 
-static enum walk_fault walk_for_copy(struct walk *w, struct vcpu *v, uint64_t linear)
+static enum walk_fault walk_and_keep(struct walk *w, uint64_t linear, struct walk_memo *memo)
 {
-    if (likely(recall(w, linear)))
-        return WALK_OK;
-    w->memo = &v->walked;
-    v->walked.page = linear >> PAGE_SHIFT;
-    v->walked.cr3 = w->p.cr3;
-    v->walked.efer = w->p.efer;
+    w->memo = memo;
+    *memo = (struct walk_memo){ .page = linear >> PAGE_SHIFT, .cr3 = w->p.cr3, .efer = w->p.efer };
     enum walk_fault f = walk(w, linear);
     if (f != WALK_OK || !w->p.long_mode)
-        v->walked.levels = 0;
+        memo->levels = 0;
     return f;
 }
 
@@ -255,7 +251,8 @@ static int copy_linear(struct vcpu *v, uint64_t linear, char *buffer, size_t siz
     walk_begin(&w, v, access);
     while (size) {
         size_t part = MIN(size, PAGE_SIZE - (linear & ~PAGE_MASK));
-        if (walk_for_copy(&w, v, linear) != WALK_OK || copy_page(v->domain, w.gpa, buffer, part, access & WALK_WRITE))
+        if ((!recall(&w, linear) && walk_and_keep(&w, linear, &v->walked) != WALK_OK) ||
+            copy_page(v->domain, w.gpa, buffer, part, access & WALK_WRITE))
             return -EFAULT;
         linear += part;
         buffer += part;
@@ -320,26 +317,10 @@ unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, 
 
 void guest_code_page(struct vcpu *v)
 {
-    struct code_page *c = &v->code;
     struct walk w;
     walk_begin(&w, v, WALK_FETCH);
-    *c = (struct code_page){ .cr3 = w.p.cr3, .page = v->regs.rip & PAGE_MASK };
-    uint64_t at = w.p.cr3 & PTE_ADDRESS, covered = BIT(48);
-    while (w.p.code64 && covered > PAGE_SIZE) {
-        const char *table = table_at(&w, at);
-        if (!table)
-            return;
-        covered >>= 9;
-        c->entry[c->levels] = (const _Atomic uint64_t *)table + c->page / covered % 512;
-        uint64_t entry = c->value[c->levels] = load_relaxed(c->entry[c->levels]);
-        c->levels++;
-        if (!(entry & PTE_P))
-            return;
-        at = entry & PTE_ADDRESS;
-        if (covered > PAGE_SIZE && entry & PTE_PS) {
-            at = (at & -covered) | (c->page & (covered - 1));
-            break;
-        }
-    }
-    c->bytes = w.p.code64 ? (const uint8_t *)table_at(&w, at) : NULL;
+    if (w.p.cpl == 3)
+        w.access |= WALK_USER;
+    bool found = walk_and_keep(&w, v->regs.rip, &v->code.walk) == WALK_OK && w.p.code64;
+    v->code.bytes = found ? (const uint8_t *)table_at(&w, w.gpa & PAGE_MASK) : NULL;
 }

@@ -92,22 +92,19 @@ struct guest_area {
     uint16_t offset;
 };
 
-/* The page an exit's instruction was in: its bytes, and the entries of the guest's tables that say so (exit/insn.c).
- * Filled by guest_code_page(), forgotten by WORK_FLUSH. */
-struct code_page {
-    const uint8_t *bytes; /* NULL: none */
-    uint64_t cr3, page;   /* its linear address */
-    unsigned levels;
+/* A walk of the guest's 64-bit page tables that succeeded: for what, and the entries it met. As long as they are the
+ * same, so is where it led; forgotten by WORK_FLUSH (levels = 0), for where entries are changes with the p2m only. */
+struct walk_memo {
+    uint64_t page, cr3, efer;
     const _Atomic uint64_t *entry[4];
-    uint64_t value[4];
+    uint64_t value[4]; /* from the top */
+    unsigned levels;   /* how many; 0: nothing is remembered */
 };
 
-/* The last walk of its page tables for a copy, as hypercalls tend to use one stack page: see recall() in copy.c. */
-struct walk_memo {
-    uint64_t page, cr3, efer; /* for which */
-    const _Atomic uint64_t *slot[4];
-    uint64_t value[4]; /* what the entries there were, from the top */
-    unsigned levels;   /* how many; 0: nothing is remembered. Forgotten by WORK_FLUSH */
+/* The page an exit's instruction was in (exit/insn.c); filled by guest_code_page(). */
+struct code_page {
+    struct walk_memo walk;
+    const uint8_t *bytes;
 };
 
 struct vcpu {
@@ -146,8 +143,8 @@ struct vcpu {
     int64_t tsc_offset;
     struct code_page code;
     bool initialised;
-    struct walk_memo walked;
-    bool nmi_waits; /* until hv_ops.ready() */
+    struct walk_memo walked; /* of the last copy: hypercalls tend to use one page of their stack */
+    bool nmi_waits;          /* until hv_ops.ready() */
     uint8_t sipi_vector;
     uint8_t cr8; /* task priority, in step with the local APIC's TPR; hardware may have changed it at an exit */
 };

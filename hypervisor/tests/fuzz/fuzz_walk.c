@@ -62,10 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vcpu.regs.rip = in.linear;
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) <= 15);
     guest_code_page(&vcpu);
-    if (vcpu.code.bytes) { /* the same place, but for rights */
-        CHECK(guest_walk(&vcpu, in.linear, WALK_FETCH, &gpa, &error) != WALK_OK ||
+    if (vcpu.code.bytes) {
+        unsigned access = WALK_FETCH | (paging.cpl == 3 ? WALK_USER : 0);
+        CHECK(guest_walk(&vcpu, in.linear, access, &gpa, &error) == WALK_OK &&
               vcpu.code.bytes + (in.linear & ~PAGE_MASK) == ram + gpa);
-        CHECK(vcpu.code.levels && vcpu.code.levels <= 4);
+        CHECK(vcpu.code.walk.levels && vcpu.code.walk.levels <= 4);
     }
     return guest_write_phys(&domain, in.cr3, buffer, sizeof buffer) * 0;
 }

@@ -112,10 +112,11 @@ static void test_long(void)
     vcpu.regs.rip = k + 0x100;
     CHECK(guest_fetch(&vcpu, bytes, &f, &error) == 15 && f == WALK_OK);
     guest_code_page(&vcpu);
-    CHECK(vcpu.code.bytes == paddr_ptr(MIB(2)) && vcpu.code.levels == 3 && vcpu.code.page == k);
+    CHECK(vcpu.code.bytes == paddr_ptr(MIB(2)) && vcpu.code.walk.levels == 3 && vcpu.code.walk.page == k >> PAGE_SHIFT);
     vcpu.regs.rip = s + 5;
     guest_code_page(&vcpu);
-    CHECK(vcpu.code.bytes == paddr_ptr(0x9000) && vcpu.code.levels == 4 && vcpu.code.value[3] == (0x9000 | P | U));
+    CHECK(vcpu.code.bytes == paddr_ptr(0x9000) && vcpu.code.walk.levels == 4 &&
+          vcpu.code.walk.value[3] == (0x9000 | P | U));
     vcpu.regs.rip = s + 0x2000; /* no memory */
     guest_code_page(&vcpu);
     CHECK(!vcpu.code.bytes);

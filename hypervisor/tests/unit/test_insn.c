@@ -269,11 +269,11 @@ static struct vcpu_state state;
 void guest_code_page(struct vcpu *v)
 {
     v->code = (struct code_page){ .bytes = page_known ? page : NULL,
-                                  .cr3 = paging.cr3,
-                                  .page = v->regs.rip & PAGE_MASK,
-                                  .levels = 1,
-                                  .entry = { &entry },
-                                  .value = { entry } };
+                                  .walk = { .cr3 = paging.cr3,
+                                            .page = v->regs.rip >> PAGE_SHIFT,
+                                            .levels = 1,
+                                            .entry = { &entry },
+                                            .value = { entry } } };
 }
 
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
