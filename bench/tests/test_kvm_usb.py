@@ -181,6 +181,7 @@ def test_pulled_out_and_put_back(stage):
     stage.check_stick("sums")
 
 
+@pytest.mark.slow
 def test_guest_reboot(stage):
     """What is attached stays so when the guest reboots, and by an "always" rule when it is started anew."""
     stage.keep()

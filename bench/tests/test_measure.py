@@ -10,7 +10,7 @@ from bench.measure.guest_log import parse
 NEAR, FAR = 0.03, 0.12
 
 
-@pytest.fixture(params=["kvm", "xen"])
+@pytest.fixture(params=["kvm", pytest.param("xen", marks=pytest.mark.slow)])
 def column(request):
     return COLUMNS[request.param]
 

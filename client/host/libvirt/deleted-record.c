@@ -254,8 +254,11 @@ static gboolean undefine_for_good(virConnectPtr conn, const BhDeletedRecord *rec
 
     if (!domain)
         return FALSE;
-    if (virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_TPM |
-                                           VIR_DOMAIN_UNDEFINE_MANAGED_SAVE) == 0) {
+    int rc = virDomainUndefineFlags(domain, VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_TPM |
+                                                VIR_DOMAIN_UNDEFINE_MANAGED_SAVE);
+    const virError *why = rc == 0 ? NULL : virGetLastError();
+    if (rc == 0 || (why && why->code == VIR_ERR_NO_DOMAIN)) { /* another client was at it, too */
+        virResetLastError();
         bh_libvirt_sync_config(conn);
         return TRUE;
     }

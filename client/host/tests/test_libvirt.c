@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <glib/gstdio.h>
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
 #include <linux/input-event-codes.h>
 
 #include "test_libvirt.h"
@@ -284,6 +286,58 @@ static void test_undelete_name_taken(void)
     close_host(host);
 }
 
+typedef struct {
+    char *uuid;
+    gint stop; /* atomic */
+} Rival;
+
+static void ignore_error(void *data, virErrorPtr error)
+{
+}
+
+/* Undefines a machine whenever libvirt knows it, like a second client that finishes a purge it sees
+ * begun. */
+static gpointer undefine_at_once(gpointer data)
+{
+    Rival *rival = data;
+    virConnectPtr conn = virConnectOpen("qemu:///session");
+    unsigned int flags = VIR_DOMAIN_UNDEFINE_NVRAM | VIR_DOMAIN_UNDEFINE_TPM;
+    gpointer won = NULL;
+
+    virConnSetErrorFunc(conn, NULL, ignore_error);
+    while (!g_atomic_int_get(&rival->stop)) {
+        virDomainPtr domain = virDomainLookupByUUIDString(conn, rival->uuid);
+        if (domain && virDomainUndefineFlags(domain, flags) == 0)
+            won = GINT_TO_POINTER(1);
+        if (domain)
+            virDomainFree(domain);
+    }
+    virConnectClose(conn);
+    return won;
+}
+
+/* Whoever comes second to undefine it finds it done. */
+static void test_purge_by_two(void)
+{
+    BhHost *host = open_host();
+    gboolean rival_won = FALSE;
+
+    for (unsigned round = 0; round < 20 && !rival_won; round++) {
+        BhMachine *machine = create(host, "Wanted by two");
+        Rival rival = {g_strdup(bh_machine_get_id(machine)), 0};
+        g_autoptr(BhDeleted) deleted = delete_machine(machine);
+        g_object_unref(machine);
+        GThread *thread = g_thread_new("rival", undefine_at_once, &rival);
+        purge(deleted);
+        g_atomic_int_set(&rival.stop, 1);
+        rival_won = g_thread_join(thread) != NULL;
+        g_free(rival.uuid);
+    }
+    g_assert_true(rival_won);
+    assert_no_files_left();
+    close_host(host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -298,6 +352,7 @@ int main(int argc, char **argv)
     g_test_add_func("/libvirt/delete", test_delete);
     g_test_add_func("/libvirt/delete-interrupted", test_delete_interrupted);
     g_test_add_func("/libvirt/undelete-name-taken", test_undelete_name_taken);
+    g_test_add_func("/libvirt/purge-by-two", test_purge_by_two);
     add_install_tests();
     add_change_tests();
     add_fault_tests();
