@@ -9,7 +9,6 @@
 #define memset hv_memset
 #define memcmp hv_memcmp
 #define strlen hv_strlen
-#define strcmp hv_strcmp
 #define strncmp hv_strncmp
 #define vsnprintf hv_vsnprintf
 #define snprintf hv_snprintf

@@ -70,8 +70,6 @@ size_t strlen(const char *s)
     return end - s;
 }
 
-int strcmp(const char *a, const char *b) { return strncmp(a, b, SIZE_MAX); }
-
 int strncmp(const char *a, const char *b, size_t n)
 {
     for (; n; n--, a++, b++) {

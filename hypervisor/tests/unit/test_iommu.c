@@ -64,7 +64,7 @@ gfn_t frame_gfn(mfn_t m) { return gfn(links[m.n]); }
 void frame_set_gfn(mfn_t m, gfn_t g) { links[m.n] = g.n; }
 
 struct machine hv_machine;
-static bool x2apic = true, too_old;
+static bool x2apic = true, too_old, far_ram;
 
 bool metal_msr_read(uint32_t msr, uint64_t *value)
 {
@@ -253,7 +253,7 @@ static void claim_ram(void)
     memcpy(acpi + 4, &length, 4);
     hv_machine.e820 = &ram;
     hv_machine.nr_e820 = 1;
-    hv_machine.max_page = 1 << 27; /* its end */
+    hv_machine.max_page = (1 << 27) + far_ram; /* the end of what a unit reaches, or behind it */
 }
 
 static void make_dmar(void)
@@ -593,6 +593,12 @@ static void start(pthread_t *thread)
     iommu_init(amd ? MIB(1) : 0, amd ? 0 : MIB(1));
 }
 
+static void finish(pthread_t thread)
+{
+    quit = true;
+    pthread_join(thread, NULL);
+}
+
 static void run(bool is_amd)
 {
     pthread_t thread;
@@ -606,8 +612,7 @@ static void run(bool is_amd)
     test_timeout();
     test_threads();
     test_end();
-    quit = true;
-    pthread_join(thread, NULL);
+    finish(thread);
 }
 
 /* 32-bit destinations are for processors in x2APIC mode. */
@@ -624,19 +629,18 @@ static void test_xapic(bool is_amd)
     const uint64_t *irte = amd ? amd_irte_at(0x18, 0) : paddr_ptr(R64(0xb8) & IO_ADDRESS);
     CHECK(irte[0] == (amd ? 1 | 3 << 8 : 1 | 0x55 << 16 | 3ull << 40) && !(R64(0xb8) & BIT(11)));
     CHECK(!amd || (R64(0x18) & BIT(17) && !(R64(0x18) & BIT(50))));
-    quit = true;
-    pthread_join(thread, NULL);
+    finish(thread);
 }
 
 /* VT-d that cannot reach all RAM is left alone. */
 static void test_far_ram(bool is_amd)
 {
-    hv_machine.max_page = 1ull << 27 | 1;
-    fake_metal_init(64);
-    acpi = paddr_ptr(MIB(1));
-    make_dmar();
-    iommu_init(0, MIB(1));
+    pthread_t thread;
+    amd = is_amd;
+    far_ram = true;
+    start(&thread);
     CHECK(!iommu_present() && !R64(0x20)); /* it was not touched */
+    finish(thread);
 }
 
 /* Units that are too old: all of them fail, nothing is confined, and that is said. */
@@ -651,8 +655,7 @@ static void test_old_units(bool is_amd)
     CHECK(!iommu_present() && !iommu_remaps_interrupts() && log_has("its devices are not confined"));
     CHECK(iommu_domain_init(&dom0) == 0 && !dom0.iommu && iommu_assign(&dom0, 0x18) == 0);
     CHECK(iommu_remap(0x18, &entry, 0x33, 7, false, &m) == 0 && m.address == 0xfee07000 && m.data == 0x33);
-    quit = true;
-    pthread_join(thread, NULL);
+    finish(thread);
 }
 
 static void test_without(void)

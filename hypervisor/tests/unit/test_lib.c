@@ -14,7 +14,6 @@ void *hv_memmove(void *to, const void *from, size_t n);
 void *hv_memset(void *to, int byte, size_t n);
 int hv_memcmp(const void *a, const void *b, size_t n);
 size_t hv_strlen(const char *s);
-int hv_strcmp(const char *a, const char *b);
 int hv_strncmp(const char *a, const char *b, size_t n);
 int hv_snprintf(char *out, size_t size, const char *format, ...);
 
@@ -49,8 +48,7 @@ static void test_strings(void)
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
         CHECK(hv_strlen(words[i]) == strlen(words[i]));
         for (unsigned k = 0; k < ARRAY_SIZE(words); k++) {
-            CHECK(sign(hv_strcmp(words[i], words[k])) == sign(strcmp(words[i], words[k])));
-            for (unsigned n = 0; n < 5; n++)
+            for (unsigned n = 0; n < 20; n++)
                 CHECK(sign(hv_strncmp(words[i], words[k], n)) == sign(strncmp(words[i], words[k], n)));
         }
     }
