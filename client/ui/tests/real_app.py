@@ -8,20 +8,16 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import demo_desktop as demo
 from atspi_driver import App, has_state, wait_for
-from guest import URI, Guest, ctl
+from guest import URI, ctl
 
 TOP = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(TOP / "client/demo"))
-import demo_screen  # noqa: E402
-
 ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", "/tmp"))
-DEMO_IMAGE = Path(os.environ.get("BULKHEAD_DEMO_IMAGE", "/nonexistent"))
 MOVING_BLUE = (0x20, 0x4A, 0x87)
 SESSION = "BH_SESSION_RUN" in os.environ
 
@@ -258,29 +254,12 @@ def virsh(*arguments, check=True):
 
 # --- the demo desktop, booted once for all that need it ---
 
-class DemoDesktop(Guest):
-    """The demo desktop; seen() once its panel is there."""
-
-    def seen(self, limit=600):
-        shot = str(ARTIFACTS / "demo-shot.png")
-        wait_for("the demo desktop's panel", lambda: self.screenshot(shot)
-                 and demo_screen.desktop_visible(demo_screen.load(shot)), limit, 1)
-        self.wait_agent(120)
-        return self
-
-
 @pytest.fixture(scope="session")
 def demo_desktop(desktop):
     if not SESSION:
         pytest.skip("needs client/host/tests/session-run")
-    if not DEMO_IMAGE.exists():
+    if not demo.IMAGE.exists():
         pytest.skip("no demo desktop was built (BULKHEAD_DEMO_IMAGE)")
-    cache = Path.home() / ".cache/bulkhead"
-    cache.mkdir(parents=True, exist_ok=True)
-    for file in DEMO_IMAGE.parent.glob(DEMO_IMAGE.name + "*"):
-        if not (cache / file.name).exists():
-            (cache / file.name).symlink_to(file)
-    name = "Shared demo"
-    ctl("new", "--demo", "--name", name, "--start")
-    yield DemoDesktop(name)
-    remove(name)
+    guest = demo.make("Shared demo", "--start")
+    yield guest
+    remove(guest.name)

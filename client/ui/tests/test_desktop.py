@@ -10,20 +10,16 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(TOP / "client/demo"))
-import demo_screen  # noqa: E402
-from atspi_driver import App, wait_for  # noqa: E402
-from guest import URI, Guest, ctl, state  # noqa: E402
+import demo_desktop
+from atspi_driver import App, wait_for
+from demo_desktop import ARTIFACTS, IMAGE, demo_screen
+from guest import URI, ctl, state
 
 NAME = "Demo – Schreibtisch №1"
-IMAGE = Path(os.environ.get("BULKHEAD_DEMO_IMAGE", "/nonexistent"))
-ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", "/tmp"))
 
 pytestmark = pytest.mark.skipif(not IMAGE.exists(), reason="no demo desktop was built (BULKHEAD_DEMO_IMAGE)")
 
@@ -72,14 +68,9 @@ class DesktopApp(App):
 @pytest.fixture(scope="module")
 def guest(window_manager):
     """The demo desktop, made from the cached image as `./run` does, and started."""
-    cache = Path.home() / ".cache/bulkhead"
-    cache.mkdir(parents=True, exist_ok=True)
-    for file in IMAGE.parent.glob(IMAGE.name + "*"):
-        if not (cache / file.name).exists():
-            (cache / file.name).symlink_to(file)
-    ctl("new", "--demo", "--name", NAME)
+    guest = demo_desktop.make(NAME)
     ctl("start", NAME)
-    return Guest(NAME)
+    return guest
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +81,9 @@ def app(guest, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def demo(guest, app, tmp_path_factory):
+def demo(guest, app):
     """The guest once its panel can be seen."""
-    shot = str(tmp_path_factory.mktemp("desktop") / "guest.png")
-    wait_for("the demo desktop's panel",
-             lambda: guest.screenshot(shot) and demo_screen.desktop_visible(demo_screen.load(shot)),
-             900, 2)
-    guest.wait_agent(120)
-    return guest
+    return guest.seen()
 
 
 def qemu_pid(guest):
@@ -220,12 +206,8 @@ def test_qemu_killed_says_why_and_starts_again(demo, app):
     assert state(NAME) in ("starting", "running")
 
 
-def test_guest_that_powers_off_by_itself(demo, app, tmp_path):
-    shot = str(tmp_path / "guest.png")
-    wait_for("the desktop after the crash",
-             lambda: demo.screenshot(shot) and demo_screen.desktop_visible(demo_screen.load(shot)),
-             900, 2)
-    demo.wait_agent(120)
+def test_guest_that_powers_off_by_itself(demo, app):
+    demo.seen()
     demo.run("(sleep 1; systemctl poweroff) >/dev/null 2>&1 &", user="root")
     wait_for("the machine off", lambda: state(NAME) == "off", 180, 1)
     app.picture("off.png")

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo desktop as the guest of a test: it is seen when its panel is, and when it does not come, the error says
+what the guest was doing instead."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from atspi_driver import wait_for
+from guest import URI, Guest, ctl, state
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
+import demo_screen  # noqa: E402
+
+IMAGE = Path(os.environ.get("BULKHEAD_DEMO_IMAGE", "/nonexistent"))
+ARTIFACTS = Path(os.environ.get("BULKHEAD_ARTIFACTS", "/tmp"))
+EVIDENCE = "systemctl --no-pager --failed; ps ax | grep -v ']$'; tail -n 20 /var/log/Xorg.0.log ~demo/.local/share/xorg/Xorg.0.log; " \
+    "journalctl --no-pager -b -n 60"
+
+
+def make(name, *options):
+    """A machine from the built image, as `./run` makes it; without building it again."""
+    cache = Path.home() / ".cache/bulkhead"
+    cache.mkdir(parents=True, exist_ok=True)
+    for file in IMAGE.parent.glob(IMAGE.name + "*"):
+        if not (cache / file.name).exists():
+            (cache / file.name).symlink_to(file)
+    ctl("new", "--demo", "--name", name, *options)
+    return DemoDesktop(name)
+
+
+class DemoDesktop(Guest):
+    def __init__(self, name):
+        super().__init__(name)
+        self.shot = str(ARTIFACTS / f"guest-{self.uuid}.png")
+        self.missed = None  # why it did not come up, for all who wait for it after the first
+
+    def picture(self):
+        return demo_screen.load(self.shot) if self.screenshot(self.shot) else None
+
+    def seen(self, limit=400):
+        """Waits for the panel on its screen and for its agent."""
+        assert not self.missed, f"it did not come up for an earlier test either: {self.missed}"
+        try:
+            wait_for("the demo desktop's panel", lambda: demo_screen.desktop_visible(self.picture()), limit, 1)
+            self.wait_agent(120)
+        except AssertionError as late:
+            self.missed = str(late)
+            raise AssertionError(f"{late}\n{self.evidence()}") from None
+        return self
+
+    def evidence(self):
+        """What it is doing: by its own account if its agent answers, else what QEMU and its threads do."""
+        picture = self.picture()
+        seen = f"{picture[0]}x{picture[1]}, background {demo_screen.background_share(picture):.2f}" if picture else "none"
+        told = f"state {state(self.name)}, picture {seen}\n"
+        if self.agent("guest-ping") is not None:
+            return told + self.run(EVIDENCE, user="root")
+        return told + "\n".join(self.threads() + self.registers() + self.threads())
+
+    def threads(self):
+        """QEMU's threads: name, state and ticks of CPU time."""
+        found = subprocess.run(["pgrep", "-f", f"qemu-system.*{self.uuid}"], capture_output=True, text=True, check=False)
+        lines = []
+        for stat in Path("/proc").glob(f"{(found.stdout.split() or ['none'])[0]}/task/*/stat"):
+            name, fields = stat.read_text().split("(", 1)[1].rsplit(") ", 1)
+            fields = fields.split()
+            lines.append(f"thread {name}: {fields[0]}, {int(fields[11]) + int(fields[12])} ticks")
+        return lines
+
+    def registers(self):
+        try:
+            done = subprocess.run(["virsh", "-q", "-c", URI, "qemu-monitor-command", self.uuid, "--hmp", "info registers -a"],
+                                  capture_output=True, text=True, check=False, timeout=30)
+        except subprocess.TimeoutExpired:
+            return ["QEMU's monitor does not answer"]
+        return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("CPU#", "EIP", "RIP", "CR0", "error"))]
