@@ -2,81 +2,52 @@
 /*
  * The parser of bulkhead.conf. Lines are "[entry]", "key = value", a comment that begins with # or ;, or empty. One
  * pass: `default` stands above the first entry, so it is known by then whose lines are wanted; the others are checked
- * all the same, for a mistake should be found before the day its entry is needed.
+ * all the same, for a mistake should be found before the day its entry is needed. A copy of the text is cut into
+ * strings, which the result points to.
  */
-#include "config.h"
+#include "pure.h"
 
 #define ENTRY_KEYS "Keys of an entry: kernel, initrd, options, dom0_mem, console, hypervisor."
 #define LINE_FORMS "Write '[entry]', 'key = value', or a comment that begins with #."
 
 struct parser {
-    const char *text;
-    size_t size, at;
     unsigned int line;
-    const char *start, *end; /* the line without blanks around it */
-    char wanted[CONFIG_NAME];
-    struct config_entry *found, current; /* the entry the line is in; without a name: none yet */
+    const char *wanted;
+    struct config_entry *found, other;
+    struct config_entry *entry; /* the one the line is in; NULL: none yet */
     struct trouble *trouble;
 };
 
-static const struct {
-    const char *name;
-    size_t place, room;
-} keys[] = {
-#define FIELD(f)                                                                                                       \
-    {                                                                                                                  \
-#f, offsetof(struct config_entry, f), sizeof(((struct config_entry *)0)->f)                                    \
-    }
-    FIELD(kernel), FIELD(initrd), FIELD(options), FIELD(dom0_mem), FIELD(console), FIELD(hypervisor),
-#undef FIELD
-};
+static const char *const keys[CONFIG_KEYS] = {"kernel", "initrd", "options", "dom0_mem", "console", "hypervisor"};
 
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-static void trim(const char **start, const char **end)
+/* Ends the text at the first `c` and returns what is behind it; NULL: there is none. */
+static char *cut(char *text, char c)
 {
-    while (*start < *end && is_blank(**start))
-        (*start)++;
-    while (*start < *end && is_blank((*end)[-1]))
-        (*end)--;
+    while (*text && *text != c)
+        text++;
+    if (!*text)
+        return NULL;
+    *text = 0;
+    return text + 1;
 }
 
-/* The next line, without its blanks; false at the end. */
-static bool next_line(struct parser *p)
+static char *trim(char *text)
 {
-    if (p->at >= p->size)
-        return false;
-    p->start = p->text + p->at;
-    while (p->at < p->size && p->text[p->at] != '\n')
-        p->at++;
-    p->end = p->text + p->at;
-    p->at++;
-    p->line++;
-    trim(&p->start, &p->end);
-    return true;
-}
+    char *end;
 
-/* Copies [start, end) as a string; false when it does not fit. */
-static bool copy(char *to, size_t room, const char *start, const char *end)
-{
-    size_t n = (size_t)(end - start);
-
-    if (n >= room)
-        return false;
-    memcpy(to, start, n);
-    to[n] = 0;
-    return true;
-}
-
-static bool is_printable(const char *start, const char *end)
-{
-    for (; start < end; start++)
-        if ((*start < ' ' || *start > '~') && *start != '\t')
-            return false;
-    return true;
+    while (is_blank(*text))
+        text++;
+    for (end = text; *end; end++)
+        ;
+    while (end > text && is_blank(end[-1]))
+        end--;
+    *end = 0;
+    return text;
 }
 
 /* A number with K, M, G or T behind it, in bytes; 0 when it is none. */
@@ -95,118 +66,101 @@ static uint64_t parse_size(const char *text)
     return n << (10 * unit + 10);
 }
 
-static bool is_one_word(const char *text)
+static bool begin_entry(struct parser *p, char *line)
 {
-    while (*text && !is_blank(*text))
-        text++;
-    return !*text;
-}
+    const char *name = line + 1, *end = cut(line, ']');
 
-/* The entry that ends here is the result if it is the wanted one. */
-static bool end_entry(struct parser *p)
-{
-    struct config_entry *e = &p->current;
-
-    if (!e->name[0] || !text_equal(e->name, p->wanted))
-        return true;
-    if (p->found->name[0])
-        return trouble_set(p->trouble, "Give one of them another name.", "There are two entries '%s'.", e->name);
-    *p->found = *e;
+    if (!end || *end || !*name)
+        return trouble_set(p->trouble, "Write '[name]'.", "Line %u is not the beginning of an entry.", p->line);
+    if (!*p->wanted)
+        p->wanted = name;
+    p->entry = text_equal(name, p->wanted) ? p->found : &p->other;
+    if (p->entry == p->found && p->found->name)
+        return trouble_set(p->trouble, "Give one of them another name.", "There are two entries '%s'.", name);
+    *p->entry = (struct config_entry){.name = name};
+    for (unsigned int i = 0; i < CONFIG_KEYS; i++)
+        p->entry->value[i] = "";
     return true;
 }
 
-static bool begin_entry(struct parser *p)
+static bool entry_key(struct parser *p, const char *key, const char *value)
 {
-    if (!end_entry(p))
-        return false;
-    memset(&p->current, 0, sizeof(p->current));
-    if (p->end[-1] != ']' || p->end - p->start < 3 ||
-        !copy(p->current.name, sizeof(p->current.name), p->start + 1, p->end - 1) || !is_one_word(p->current.name))
-        return trouble_set(p->trouble, "Write '[name]', one word of at most 63 characters.",
-                           "Line %u is not the beginning of an entry.", p->line);
-    if (!p->wanted[0])
-        memcpy(p->wanted, p->current.name, sizeof(p->wanted));
+    unsigned int i = 0;
+
+    while (i < CONFIG_KEYS && !text_equal(key, keys[i]))
+        i++;
+    if (i == CONFIG_KEYS)
+        return trouble_set(p->trouble, ENTRY_KEYS, "Line %u: there is no key '%s' in an entry.", p->line, key);
+    if (*p->entry->value[i])
+        return trouble_set(p->trouble, "Keep one of them.", "Line %u: '%s' is given a second time.", p->line, key);
+    p->entry->value[i] = value;
+    if (i == CONFIG_DOM0_MEM && *value && !(p->entry->dom0_bytes = parse_size(value)))
+        return trouble_set(p->trouble, "Write a size like 1536M or 2G.", "Line %u: '%s' is not a size.", p->line,
+                           value);
     return true;
 }
 
-static bool entry_key(struct parser *p, const char *key, const char *start, const char *end)
+static bool key_line(struct parser *p, char *line)
 {
-    struct config_entry *e = &p->current;
+    char *value = cut(line, '=');
+    const char *key = trim(line);
 
-    for (unsigned int i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        char *value = (char *)e + keys[i].place;
-
-        if (!text_equal(key, keys[i].name))
-            continue;
-        if (*value)
-            return trouble_set(p->trouble, "Keep one of them.", "Line %u: '%s' is given a second time.", p->line, key);
-        if (!copy(value, keys[i].room, start, end))
-            return trouble_set(p->trouble, "Shorten it.", "Line %u: the value of '%s' is longer than %u characters.",
-                               p->line, key, (unsigned int)keys[i].room - 1);
-        if (value == e->dom0_mem && *value && !(e->dom0_bytes = parse_size(value)))
-            return trouble_set(p->trouble, "Write a size like 1536M or 2G.", "Line %u: '%s' is not a size.", p->line,
-                               value);
-        if (value == e->console && !is_one_word(value))
-            return trouble_set(p->trouble, "Write one word, for instance com1.", "Line %u: '%s' is not one console.",
-                               p->line, value);
-        return true;
-    }
-    return trouble_set(p->trouble, ENTRY_KEYS, "Line %u: there is no key '%s' in an entry.", p->line, key);
-}
-
-/* Above the first entry. A choice made already (`entry=` of the boot entry) goes before this one. */
-static bool global_key(struct parser *p, const char *key, const char *start, const char *end)
-{
-    char name[CONFIG_NAME];
-
+    if (!value)
+        return trouble_set(p->trouble, LINE_FORMS, "Line %u is none of these.", p->line);
+    value = trim(value);
+    if (p->entry)
+        return entry_key(p, key, value);
     if (!text_equal(key, "default"))
         return trouble_set(p->trouble, "Only 'default' may stand above the first '[entry]'.",
                            "Line %u: there is no key '%s' outside of entries.", p->line, key);
-    if (!copy(name, sizeof(name), start, end))
-        return trouble_set(p->trouble, "Shorten it.", "Line %u: the name is longer than %u characters.", p->line,
-                           CONFIG_NAME - 1);
-    if (!p->wanted[0])
-        memcpy(p->wanted, name, sizeof(name));
+    if (!*p->wanted) /* a choice made already (`entry=` of the boot entry) goes before this one */
+        p->wanted = value;
     return true;
 }
 
-static bool key_line(struct parser *p)
+/* Copies the text, if it is one: ASCII, without zeros, in lines of bounded length. */
+static bool copy_text(char *to, const char *text, size_t size, struct trouble *t)
 {
-    const char *equals = p->start, *key_end;
-    char key[32];
+    unsigned int line = 1, length = 0;
 
-    while (equals < p->end && *equals != '=')
-        equals++;
-    key_end = equals;
-    trim(&p->start, &key_end);
-    if (equals == p->end || !copy(key, sizeof(key), p->start, key_end))
-        return trouble_set(p->trouble, LINE_FORMS, "Line %u is none of these.", p->line);
-    equals++;
-    trim(&equals, &p->end);
-    return (p->current.name[0] ? entry_key : global_key)(p, key, equals, p->end);
+    if (size > CONFIG_MAX)
+        return trouble_set(t, "Shorten it.", "It is larger than %u KiB.", CONFIG_MAX >> 10);
+    for (size_t i = 0; i < size; i++) {
+        to[i] = text[i];
+        length++;
+        if (text[i] == '\n') {
+            line++;
+            length = 0;
+        } else if ((text[i] < ' ' || text[i] > '~') && !is_blank(text[i])) {
+            return trouble_set(t, "Write it in plain ASCII text.", "Line %u holds characters that are not ASCII.",
+                               line);
+        } else if (length == CONFIG_LINE) {
+            return trouble_set(t, "Shorten it.", "Line %u has more than %u characters.", line, CONFIG_LINE - 1);
+        }
+    }
+    to[size] = 0;
+    return true;
 }
 
 bool config_parse(const char *text, size_t size, const char *wanted, struct config_entry *entry, struct trouble *t)
 {
-    static struct parser parser; /* static: with an entry in it too large for a stack frame */
-    struct parser *p = &parser;
+    static char copy[CONFIG_MAX + 1];
+    struct parser p = {.wanted = wanted, .found = entry, .trouble = t};
 
-    *p = (struct parser){.text = text, .size = size, .found = entry, .trouble = t};
-    memset(entry, 0, sizeof(*entry));
-    text_format(p->wanted, sizeof(p->wanted), "%s", wanted);
-    while (next_line(p)) {
-        if (p->start == p->end || *p->start == '#' || *p->start == ';')
-            continue;
-        if (!is_printable(p->start, p->end))
-            return trouble_set(t, "Write it in plain ASCII text.", "Line %u holds characters that are not ASCII.",
-                               p->line);
-        if (!(*p->start == '[' ? begin_entry(p) : key_line(p)))
+    entry->name = NULL;
+    if (!copy_text(copy, text, size, t))
+        return false;
+    for (char *line = copy, *next; line; line = next) {
+        next = cut(line, '\n');
+        p.line++;
+        line = trim(line);
+        if (*line && *line != '#' && *line != ';' && !(*line == '[' ? begin_entry : key_line)(&p, line))
             return false;
     }
-    if (!end_entry(p))
-        return false;
-    if (!entry->name[0] && p->wanted[0])
-        return trouble_set(t, "Add it, or name another in 'default = NAME' or in the boot entry (entry=NAME).",
-                           "There is no entry '%s'.", p->wanted);
-    return entry->name[0] || trouble_set(t, "Add '[name]' and below it 'kernel = FILE'.", "There is no entry in it.");
+    if (entry->name)
+        return true;
+    if (!*p.wanted)
+        return trouble_set(t, "Add '[name]' and below it 'kernel = FILE'.", "There is no entry in it.");
+    return trouble_set(t, "Add it, or name another in 'default = NAME' or in the boot entry (entry=NAME).",
+                       "There is no entry '%s'.", p.wanted);
 }

@@ -33,11 +33,11 @@ static bool uart_open(void)
     out8(COM1 + 7, 0x5a);
     if (in8(COM1 + 7) != 0x5a)
         return false;
-    out8(COM1 + 1, 0);
     out8(COM1 + 3, LCR_DLAB | LCR_8N1);
     out8(COM1 + 0, 1); /* 115200 baud */
     out8(COM1 + 1, 0);
     out8(COM1 + 3, LCR_8N1);
+    out8(COM1 + 1, 0); /* no interrupts */
     out8(COM1 + 2, 7); /* FIFOs on and empty */
     out8(COM1 + 4, 3); /* DTR, RTS */
     return true;
@@ -77,7 +77,9 @@ void print(const char *format, ...)
         uart_put((char)wide[i]);
 }
 
-bool console_key(struct efi_key *key)
+bool console_key(void)
 {
-    return fw->in && fw->in->read_key(fw->in, key) == EFI_SUCCESS;
+    struct efi_key key;
+
+    return fw->in && fw->in->read_key(fw->in, &key) == EFI_SUCCESS;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Asked first, while there is a way back. APM 2, 15.4 (enabling SVM), 15.30.1 (VM_CR); APM 3, appendix E (CPUID). */
-#include "cpu.h"
+#include <cpuid.h>
+
+#include "pure.h"
 
 #define VM_CR 0xc0010114u
 #define TURN_ON "Turn on 'SVM', 'AMD-V' or 'virtualization' in the firmware's setup; "
@@ -26,30 +28,15 @@ bool cpu_suits(const struct cpu_facts *f, struct trouble *t)
 }
 
 #ifndef EFI_HOST
-struct leaf {
-    uint32_t a, b, c, d;
-};
-
-/* The leaf, or zeros when the processor has none of that number. */
-static struct leaf cpuid(uint32_t number)
-{
-    uint32_t highest = number & 0x80000000u;
-    struct leaf l;
-
-    __asm__ volatile("cpuid" : "+a"(highest) : : "rbx", "rcx", "rdx");
-    if (highest < number)
-        return (struct leaf){0};
-    __asm__ volatile("cpuid" : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d) : "a"(number), "c"(0));
-    return l;
-}
-
 struct cpu_facts cpu_read(void)
 {
-    struct cpu_facts f = {
-        .svm = cpuid(0x80000001u).c >> 2 & 1, .vmx = cpuid(1).c >> 5 & 1, .nested_paging = cpuid(0x8000000au).d & 1};
-    uint32_t low = 0, high;
+    uint32_t a, b, c, d, low = 0, high;
+    struct cpu_facts f;
     uint64_t cr4;
 
+    f.vmx = __get_cpuid(1, &a, &b, &c, &d) && c >> 5 & 1;
+    f.svm = __get_cpuid(0x80000001u, &a, &b, &c, &d) && c >> 2 & 1;
+    f.nested_paging = __get_cpuid(0x8000000au, &a, &b, &c, &d) && d & 1;
     if (f.svm)
         __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(VM_CR));
     f.locked = low >> 4 & 1; /* SVMDIS */

@@ -18,19 +18,17 @@ typedef uint16_t efi_char;
 #define EFI_ERROR_BIT 0x8000000000000000ull
 #define EFI_SUCCESS 0ull
 #define EFI_LOAD_ERROR (EFI_ERROR_BIT | 1)
-#define EFI_INVALID_PARAMETER (EFI_ERROR_BIT | 2)
-#define EFI_UNSUPPORTED (EFI_ERROR_BIT | 3)
 #define EFI_NOT_FOUND (EFI_ERROR_BIT | 14)
 
 struct efi_guid {
     uint32_t a;
-    uint16_t b, c, d, e; /* from d on big-endian */
-    uint32_t f;
+    uint16_t b, c;
+    uint8_t d[8];
 };
 
 /* 7.2 Memory services */
 enum efi_memory_type {
-    EFI_RESERVED,
+    EFI_RESERVED, /* so is all the loader does not know */
     EFI_LOADER_CODE,
     EFI_LOADER_DATA,
     EFI_BOOT_CODE,
@@ -45,7 +43,6 @@ enum efi_memory_type {
     EFI_MMIO_PORTS,
     EFI_PAL_CODE,
     EFI_PERSISTENT,
-    EFI_UNACCEPTED,
 };
 
 enum efi_allocate_type { EFI_ANY_PAGES, EFI_MAX_ADDRESS };
@@ -66,12 +63,10 @@ struct efi_key {
     uint16_t scan;
     efi_char character;
 };
-#define EFI_SCAN_ESC 0x17
 
 struct efi_text_input {
-    efi_status (*reset)(struct efi_text_input *self, uint8_t extended);
+    void *reset;
     efi_status (*read_key)(struct efi_text_input *self, struct efi_key *key);
-    void *key_event;
 };
 
 struct efi_text_output {
@@ -86,10 +81,6 @@ struct efi_config_table {
 };
 _Static_assert(sizeof(struct efi_config_table) == 24, "UEFI 4.6");
 
-#define EFI_EVENT_TIMER 0x80000000u
-#define EFI_TIMER_RELATIVE 2
-#define EFI_SECOND 10000000ull /* in units of 100 ns */
-
 /* 4.4 Boot services */
 struct efi_boot_services {
     struct efi_table_header header;
@@ -97,21 +88,15 @@ struct efi_boot_services {
     efi_status (*allocate_pages)(enum efi_allocate_type how, enum efi_memory_type type, uint64_t pages, uint64_t *at);
     efi_status (*free_pages)(uint64_t at, uint64_t pages);
     efi_status (*get_memory_map)(uint64_t *size, void *map, uint64_t *key, uint64_t *step, uint32_t *version);
-    void *pools[2];
-    efi_status (*create_event)(uint32_t type, uint64_t priority, void *notify, void *context, void **event);
-    efi_status (*set_timer)(void *event, uint32_t how, uint64_t time);
-    efi_status (*wait_for_event)(uint64_t count, void **events, uint64_t *which);
-    void *signal_event;
-    efi_status (*close_event)(void *event);
-    void *check_event;
-    void *protocols[3];
+    void *pools[2], *events[6], *protocols[3];
     efi_status (*handle_protocol)(efi_handle handle, const struct efi_guid *protocol, void **interface);
     void *handles[5];
     void *load_image, *start_image;
     efi_status (*exit)(efi_handle image, efi_status status, uint64_t size, efi_char *data);
     void *unload_image;
     efi_status (*exit_boot_services)(efi_handle image, uint64_t key);
-    void *time[2];
+    void *count;
+    efi_status (*stall)(uint64_t microseconds);
     efi_status (*set_watchdog)(uint64_t seconds, uint64_t code, uint64_t size, efi_char *data);
     void *drivers[2], *open_close[3], *locate_handles[2];
     efi_status (*locate_protocol)(const struct efi_guid *protocol, void *registration, void **interface);
@@ -147,8 +132,12 @@ _Static_assert(sizeof(struct efi_system_table) == 120, "UEFI 4.3");
 
 /* 10.2 Device paths */
 struct efi_device_path {
-    uint8_t type, subtype, length[2];
-};
+    uint8_t type, subtype;
+    uint16_t length;
+    efi_char name[]; /* of a file */
+} __attribute__((packed));
+_Static_assert(sizeof(struct efi_device_path) == 4, "UEFI 10.2");
+#define efi_path_next(node) ((const struct efi_device_path *)((const uint8_t *)(node) + (node)->length))
 #define EFI_PATH_MESSAGING 3
 #define EFI_PATH_UART 14
 #define EFI_PATH_MEDIA 4
@@ -190,11 +179,9 @@ struct efi_file_system {
 };
 
 /* 12.9 Graphics output */
-enum efi_pixels { EFI_PIXELS_RGB, EFI_PIXELS_BGR, EFI_PIXELS_MASKS };
-
+#define EFI_PIXELS_MASKS 2 /* 0 and 1 need none: red is the first byte, or blue; above is none to be written to */
 struct efi_graphics_info {
-    uint32_t version, width, height;
-    uint32_t pixels; /* enum efi_pixels */
+    uint32_t version, width, height, pixels;
     uint32_t red, green, blue, reserved;
     uint32_t line; /* pixels */
 };
@@ -210,17 +197,13 @@ struct efi_graphics {
     struct efi_graphics_mode *mode;
 };
 
-/* As they are written: EFI_GUID(0x01234567, 0x89ab, 0xcdef, 0x0123, 0x456789abcdef). */
-#define EFI_GUID(a, b, c, d, e)                                                                                        \
-    {                                                                                                                  \
-        a, b, c, __builtin_bswap16(d), __builtin_bswap16((e) >> 32), __builtin_bswap32((e) & ~0u)                      \
-    }
-#define EFI_GLOBAL EFI_GUID(0x8be4df61u, 0x93ca, 0x11d2, 0xaa0d, 0x00e098032b8cull)
-#define EFI_LOADED_IMAGE EFI_GUID(0x5b1b31a1u, 0x9562, 0x11d2, 0x8e3f, 0x00a0c969723bull)
-#define EFI_FILE_SYSTEM EFI_GUID(0x964e5b22u, 0x6459, 0x11d2, 0x8e39, 0x00a0c969723bull)
-#define EFI_GRAPHICS EFI_GUID(0x9042a9deu, 0x23dc, 0x4a38, 0x96fb, 0x7aded080516aull)
-#define EFI_ACPI_20 EFI_GUID(0x8868e871u, 0xe4f1, 0x11d3, 0xbc22, 0x0080c73c8881ull)
-#define EFI_SMBIOS EFI_GUID(0xeb9d2d31u, 0x2d88, 0x11d3, 0x9a16, 0x0090273fc14dull)
-#define EFI_SMBIOS3 EFI_GUID(0xf2fd1544u, 0x9794, 0x4a2c, 0x992e, 0xe5bbcf20e394ull)
+#define EFI_GUID(a, b, c, ...) (&(const struct efi_guid){a, b, c, {__VA_ARGS__}})
+#define EFI_GLOBAL EFI_GUID(0x8be4df61, 0x93ca, 0x11d2, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c)
+#define EFI_LOADED_IMAGE EFI_GUID(0x5b1b31a1, 0x9562, 0x11d2, 0x8e, 0x3f, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b)
+#define EFI_FILE_SYSTEM EFI_GUID(0x964e5b22, 0x6459, 0x11d2, 0x8e, 0x39, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b)
+#define EFI_GRAPHICS EFI_GUID(0x9042a9de, 0x23dc, 0x4a38, 0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a)
+#define EFI_ACPI_20 EFI_GUID(0x8868e871, 0xe4f1, 0x11d3, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81)
+#define EFI_SMBIOS EFI_GUID(0xeb9d2d31, 0x2d88, 0x11d3, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d)
+#define EFI_SMBIOS3 EFI_GUID(0xf2fd1544, 0x9794, 0x4a2c, 0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94)
 
 #endif

@@ -3,7 +3,7 @@
  * Headers are copied from the file by functions that know where it ends, and all checks are made on the copies. System
  * V ABI, chapters 4 and 5; the note is described in Xen's public/elfnote.h.
  */
-#include "elf.h"
+#include "pure.h"
 
 #define UNPACK_IT "Unpack it: bulkhead-install does so, as does scripts/extract-vmlinux of Linux."
 #define COPY_AGAIN "Copy the file again: it seems to be damaged."
@@ -46,13 +46,9 @@ static bool fits(uint64_t at, uint64_t n, uint64_t size)
 /* What is it, if it is no ELF file. */
 static bool explain(const uint8_t *d, uint64_t size, struct trouble *t)
 {
-    if (size == 0)
-        return trouble_set(t, COPY_AGAIN, "It is empty.");
-    if (size > 0x206 && !memcmp(d + 0x202, "HdrS", 4))
-        return trouble_set(t, UNPACK_IT, "It is a packed kernel (bzImage), not an ELF file.");
-    if (size > 4 && (!memcmp(d, "\x1f\x8b", 2) || !memcmp(d, "\3757zX", 4) || !memcmp(d, "\x28\xb5\x2f\xfd", 4) ||
-                     !memcmp(d, "\x02\x21\x4c\x18", 4)))
-        return trouble_set(t, UNPACK_IT, "It is packed (gzip, xz, zstd or lz4), not an ELF file.");
+    if (size > 0x206 && (!memcmp(d + 0x202, "HdrS", 4) || !memcmp(d, "\x1f\x8b", 2) || !memcmp(d, "\3757zX", 4) ||
+                         !memcmp(d, "\x28\xb5\x2f\xfd", 4) || !memcmp(d, "\x02\x21\x4c\x18", 4)))
+        return trouble_set(t, UNPACK_IT, "It is packed (bzImage, gzip, xz, zstd or lz4), not an ELF file.");
     return trouble_set(t, NAME_KERNEL, "It is not an ELF file.");
 }
 
@@ -62,15 +58,12 @@ static bool read_header(const uint8_t *file, uint64_t size, struct elf_header *h
 
     if (size < 4 || memcmp(file, start, 4))
         return explain(file, size, t);
-    if (size < sizeof(*h))
-        return trouble_set(t, COPY_AGAIN, "It ends within its header.");
-    memcpy(h, file, sizeof(*h));
-    if (memcmp(h->ident, start, sizeof(start)) || h->machine != EM_X86_64)
-        return trouble_set(t, NAME_KERNEL, "It is an ELF file of another kind of processor.");
-    if (h->nr_segments == 0 || h->nr_segments > MAX_SEGMENTS || h->segment_size != sizeof(struct elf_segment))
-        return trouble_set(t, NAME_KERNEL, "It is an ELF file without a program in it.");
-    if (!fits(h->segments, h->nr_segments * sizeof(struct elf_segment), size))
-        return trouble_set(t, COPY_AGAIN, "It ends within its program headers.");
+    memcpy(h, file, size < sizeof(*h) ? size : sizeof(*h));
+    if (size < sizeof(*h) || !fits(h->segments, h->nr_segments * sizeof(struct elf_segment), size))
+        return trouble_set(t, COPY_AGAIN, "It ends within its headers.");
+    if (memcmp(h->ident, start, sizeof(start)) || h->machine != EM_X86_64 || h->nr_segments > MAX_SEGMENTS ||
+        h->segment_size != sizeof(struct elf_segment))
+        return trouble_set(t, NAME_KERNEL, "It is an ELF file, but no program for x86-64.");
     return true;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The last instructions of the loader: enter(root, stack_end, info), called by Windows' ABI (RCX, RDX, R8); and the
- * hypervisor's image, which the build passes as HV_IMAGE. This code lies in memory that both the firmware's page
+ * hypervisor's image, hv_image[] to hv_image_end[], which the build passes as HV_IMAGE. This code lies in memory that both the firmware's page
  * tables and ours map one to one, so execution goes on across the change of CR3.
  */
     .text
@@ -47,4 +47,7 @@ gdt_pointer:
 
     .section .hv, "dr"
     .balign 4096
+    .globl hv_image, hv_image_end
+hv_image:
     .incbin HV_IMAGE
+hv_image_end:

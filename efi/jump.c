@@ -4,7 +4,6 @@
  * again if an event of the firmware's changed the map in between (UEFI 7.4.6); then only plain memory is touched.
  */
 #include "loader.h"
-#include "paging.h"
 
 #define TRIES 8
 
@@ -18,8 +17,7 @@ static uint64_t build_paging(const struct bootinfo *info)
 
     gib = gib < 4 ? 4 : gib;
     if (gib > PAGING_MAX_GIB)
-        fail(EFI_LOAD_ERROR, "The firmware put it above 512 GiB.", "Update the firmware.",
-             "This loader cannot run where it is.");
+        fail("The firmware put it above 512 GiB.", "Update the firmware.", "This loader cannot run where it is.");
     pool = pages_get(PAGING_PAGES(gib) * 4096, 4096, "page tables");
     memset(pool, 0, PAGING_PAGES(gib) * 4096);
     paging_build(pool, gib, info->image_start, info->image_size);
@@ -28,17 +26,13 @@ static uint64_t build_paging(const struct bootinfo *info)
 
 void jump(struct bootinfo *info)
 {
-    static struct boot_range ranges[MEMMAP_RANGES];
     static _Alignas(16) uint8_t stack[16384];
     const uint64_t root = build_paging(info);
-    efi_status status = EFI_INVALID_PARAMETER;
-    struct memmap map;
+    unsigned int tries = 0;
 
-    for (unsigned int tries = 0; tries < TRIES && status == EFI_INVALID_PARAMETER; tries++)
-        status = boot_services->exit_boot_services(fw_image, pages_map(&map));
-    if (status != EFI_SUCCESS)
-        fail(status, status_text(status), "Update the firmware.", "The firmware does not let go of the machine.");
-    info->ranges = (uint64_t)ranges;
-    info->nr_ranges = memmap_convert(&map, ranges);
+    while (boot_services->exit_boot_services(fw_image, pages_map(info)) != EFI_SUCCESS)
+        if (++tries == TRIES)
+            fail("It does not accept its own memory map.", "Update the firmware.",
+                 "The firmware does not let go of the machine.");
     enter(root, stack + sizeof(stack), info);
 }

@@ -6,12 +6,8 @@
 #ifndef EFI_LOADER_H
 #define EFI_LOADER_H
 
-#include <hv/bootinfo.h>
-
-#include "config.h"
 #include "efi.h"
-#include "memmap.h"
-#include "text.h"
+#include "pure.h"
 
 #define noreturn __attribute__((noreturn))
 
@@ -23,22 +19,22 @@ extern efi_handle fw_image;
 extern struct efi_loaded_image *fw_loaded;
 #define boot_services (fw->boot)
 
-/* fail.c */
-noreturn void fail(efi_status status, const char *why, const char *remedy, const char *what, ...) format_like(4, 5);
-const char *status_text(efi_status status);
+/* fail.c: why, what to do, and as a format with its arguments what happened */
+#define fail(why, remedy, ...) (print("\nbulkhead: " __VA_ARGS__), fail_wait(why, remedy))
+noreturn void fail_wait(const char *why, const char *remedy);
 
 /* console.c: screen and serial, from the first line of main.c on */
 void console_open(void);
 void print(const char *format, ...) format_like(1, 2);
-bool console_key(struct efi_key *key);
+bool console_key(void); /* takes one, if one was pressed */
 
 /* pages.c: whole pages, below 4 GiB where they fit, given back when the loader fails; and the firmware's memory map */
 void *pages_get(uint64_t size, uint64_t align, const char *what);
 void pages_release_all(void);
-uint64_t pages_map(struct memmap *map); /* the key for leaving boot services */
+uint64_t pages_map(struct bootinfo *info); /* fills in the ranges; the key for leaving boot services */
 
 /* file.c: names are relative to the loader's folder, or absolute; file_path()'s answer is valid until the next one */
-struct boot_module file_read(const char *name, uint64_t max, const char *remedy);
+struct boot_module file_read(const char *name, const char *remedy);
 const char *file_path(const char *name);
 
 /* firmware.c: facts for the hypervisor */

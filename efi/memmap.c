@@ -1,24 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Firmware may list memory in any order, and twice. Kinds are inserted strongest first, each only where nothing is
- * yet, so a page that two entries claim gets the kind that harms least: never RAM if anything else is said of it.
+ * Firmware may list memory in any order, and twice. From the lowest address on, up to the next edge of any entry, the
+ * strongest kind that an entry says counts (hv/bootinfo.h): the one that harms least, and never RAM if anything else is
+ * said. That is n entries for each of 2n edges, some hundred of either.
  */
-#include "memmap.h"
+#include "efi.h"
+#include "pure.h"
 
 #define PAGE 4096ull
-#define TOP (~0ull << 12)
-
-/* Strongest first. */
-static const uint32_t by_strength[] = {
-    BOOT_UNUSABLE, BOOT_RESERVED,   BOOT_MMIO, BOOT_RUNTIME_CODE, BOOT_RUNTIME_DATA,
-    BOOT_ACPI_NVS, BOOT_PERSISTENT, BOOT_ACPI, BOOT_LOADER,       BOOT_RAM,
-};
 
 /* UEFI 7.2.3: types the loader does not know are not touched; boot services' memory is free once they are left. */
 static uint32_t kind_of(uint32_t type)
 {
     static const uint8_t kinds[] = {
-        [EFI_RESERVED] = BOOT_RESERVED,
         [EFI_LOADER_CODE] = BOOT_LOADER,
         [EFI_LOADER_DATA] = BOOT_LOADER,
         [EFI_BOOT_CODE] = BOOT_RAM,
@@ -37,12 +31,13 @@ static uint32_t kind_of(uint32_t type)
     return type < sizeof(kinds) && kinds[type] ? kinds[type] : BOOT_RESERVED;
 }
 
-/* The range of one descriptor, which begins at a page (UEFI 7.2.3); of one that ends nowhere what there can be. */
-static struct boot_range to_range(const struct efi_memory_descriptor *d)
+/* The range of one descriptor, which begins at a page (UEFI 7.2.3); empty if it ends beyond all addresses. */
+static struct boot_range to_range(const void *descriptor)
 {
-    const uint64_t start = d->physical_start & ~(PAGE - 1), room = (TOP - start) / PAGE;
+    const struct efi_memory_descriptor *d = descriptor;
+    const uint64_t start = d->physical_start & ~(PAGE - 1);
     struct boot_range r = {.start = start,
-                           .end = start + (d->pages < room ? d->pages : room) * PAGE,
+                           .end = d->pages < (~0ull - start) / PAGE ? start + d->pages * PAGE : start,
                            .kind = kind_of(d->type),
                            .efi_type = d->type,
                            .efi_attributes = d->attributes};
@@ -55,58 +50,31 @@ static struct boot_range to_range(const struct efi_memory_descriptor *d)
     return r;
 }
 
-/* Inserts what of `r` lies in the gaps between ranges[0..count); returns the new count. */
-static unsigned int insert(struct boot_range *ranges, unsigned int count, struct boot_range r)
+unsigned int memmap_convert(const void *map, uint64_t size, uint64_t step, struct boot_range *ranges)
 {
-    for (unsigned int i = 0; r.start < r.end; i++) {
-        uint64_t gap_end = i < count && ranges[i].start < r.end ? ranges[i].start : r.end;
+    struct boot_range *last = NULL;
 
-        if (r.start < gap_end) {
-            for (unsigned int j = count; j > i; j--)
-                ranges[j] = ranges[j - 1];
-            ranges[i] = r;
-            ranges[i].end = gap_end;
-            r.start = gap_end;
-            count++;
-        } else if (ranges[i].end > r.start) {
-            r.start = ranges[i].end;
+    for (uint64_t at = 0, next; at != ~0ull; at = next) {
+        struct boot_range best = {0};
+
+        next = ~0ull;
+        for (uint64_t i = 0; i < size / step; i++) {
+            const struct boot_range r = to_range((const uint8_t *)map + i * step);
+            const uint64_t edge = r.start > at ? r.start : r.end;
+
+            if (edge > at && edge < next)
+                next = edge;
+            if (r.start <= at && r.end > at && r.kind > best.kind)
+                best = r;
         }
-    }
-    return count;
-}
-
-static unsigned int join(struct boot_range *ranges, unsigned int count)
-{
-    unsigned int last = 0;
-
-    for (unsigned int i = 1; i < count; i++) {
-        struct boot_range *a = &ranges[last], *b = &ranges[i];
-
-        if (a->end == b->start && a->efi_type == b->efi_type && a->efi_attributes == b->efi_attributes)
-            a->end = b->end;
-        else
-            ranges[++last] = *b;
-    }
-    return count ? last + 1 : 0;
-}
-
-/*
- * MEMMAP_RANGES are enough: each descriptor has two ends, so n of them cut the address space into at most 2n + 1
- * pieces, and no two ranges share a piece.
- */
-unsigned int memmap_convert(const struct memmap *map, struct boot_range *ranges)
-{
-    const uint64_t entries = map->size / map->step;
-    unsigned int count = 0;
-
-    for (unsigned int k = 0; k < sizeof(by_strength) / sizeof(by_strength[0]); k++) {
-        for (uint64_t i = 0; i < entries; i++) {
-            struct efi_memory_descriptor d;
-
-            memcpy(&d, (const uint8_t *)map->entries + i * map->step, sizeof(d));
-            if (kind_of(d.type) == by_strength[k])
-                count = insert(ranges, count, to_range(&d));
+        if (!best.kind)
+            continue;
+        if (last && last->end == at && last->efi_type == best.efi_type && last->efi_attributes == best.efi_attributes) {
+            last->end = next;
+            continue;
         }
+        last = last ? last + 1 : ranges;
+        *last = (struct boot_range){at, next, best.kind, best.efi_type, best.efi_attributes};
     }
-    return join(ranges, count);
+    return last ? (unsigned int)(last - ranges) + 1 : 0;
 }

@@ -7,6 +7,7 @@
 
 #define MAX_HELD 8
 #define PAGE 4096ull
+#define MAP_SIZE (128u << 10) /* some 2,700 entries of the firmware's map */
 
 static struct {
     uint64_t at, pages;
@@ -23,9 +24,8 @@ void *pages_get(uint64_t size, uint64_t align, const char *what)
     uint64_t pages = (size + align - 1) / PAGE, at = GIB(4) - 1;
 
     if (nr_held == MAX_HELD || (!allocate(EFI_MAX_ADDRESS, pages, &at) && !allocate(EFI_ANY_PAGES, pages, &at)))
-        fail(EFI_LOAD_ERROR, "No free memory in one piece is large enough.",
-             "Use a smaller initrd, or a machine with more memory.", "There are no %llu MiB of memory for %s.",
-             (unsigned long long)(size + MIB(1) - 1) >> 20, what);
+        fail("No free memory in one piece is large enough.", "Use a smaller initrd, or a machine with more memory.",
+             "There are no %llu MiB of memory for %s.", (unsigned long long)(size + MIB(1) - 1) >> 20, what);
     held[nr_held].at = at;
     held[nr_held++].pages = pages;
     return (void *)((at + align - 1) & ~(align - 1));
@@ -39,17 +39,18 @@ void pages_release_all(void)
     }
 }
 
-uint64_t pages_map(struct memmap *map)
+uint64_t pages_map(struct bootinfo *info)
 {
-    static uint64_t raw[MEMMAP_SIZE / sizeof(uint64_t)];
-    uint64_t key;
+    static uint64_t map[MAP_SIZE / sizeof(uint64_t)];
+    static struct boot_range ranges[MEMMAP_RANGES(MAP_SIZE)];
+    uint64_t size = sizeof(map), key, step;
     uint32_t version;
-    efi_status status;
 
-    map->entries = raw;
-    map->size = sizeof(raw);
-    status = boot_services->get_memory_map(&map->size, raw, &key, &map->step, &version);
-    if (status != EFI_SUCCESS || map->step < sizeof(struct efi_memory_descriptor))
-        fail(status, status_text(status), "Update the firmware.", "The firmware's memory map cannot be read.");
+    if (boot_services->get_memory_map(&size, map, &key, &step, &version) != EFI_SUCCESS ||
+        step < sizeof(struct efi_memory_descriptor))
+        fail("It is larger than this loader can take.", "Update the firmware.",
+             "The firmware's memory map cannot be read.");
+    info->ranges = (uint64_t)ranges;
+    info->nr_ranges = memmap_convert(map, size, step, ranges);
     return key;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* All by pages of 2 MiB, which every processor has. Pages of the pool: root, levels 3 and 2 of the image, the rest. */
-#include "paging.h"
-
-#include <hv/bootinfo.h>
+#include "pure.h"
 
 #define PRESENT_WRITE 3ull
 #define LARGE 0x80ull

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The loader's own PE headers, as they lie in memory, lead to the hypervisor (.hv) and, in a unified image, to
- * .bhconf, .bhlinux and .bhinitr. Microsoft's PE format, "COFF file header" and "section table".
+ * The loader's own PE headers, as they lie in memory, lead to .bhconf, .bhlinux and .bhinitr of a unified image.
+ * Microsoft's PE format, "COFF file header" and "section table". Whoever loaded this program has checked them.
  */
-#include "section.h"
+#include "pure.h"
 
 struct pe_header {
     uint8_t magic[4];
@@ -20,28 +20,14 @@ struct pe_section {
 };
 _Static_assert(sizeof(struct pe_section) == 40, "PE section table");
 
-struct boot_module section_find(const void *image, uint64_t size, const char *name)
+struct boot_module section_find(const void *image, const char *name)
 {
     const uint8_t *bytes = image;
-    char padded[sizeof(((struct pe_section *)0)->name)] = {0};
-    struct pe_section s;
-    struct pe_header h;
-    uint32_t start;
-    uint64_t at;
+    const struct pe_header *h = (const void *)(bytes + *(const uint32_t *)(bytes + 60));
+    const struct pe_section *s = (const void *)((const uint8_t *)(h + 1) + h->optional_size);
 
-    for (unsigned int i = 0; i < sizeof(padded) && name[i]; i++)
-        padded[i] = name[i];
-    if (size < 64)
-        return (struct boot_module){0};
-    memcpy(&start, bytes + 60, sizeof(start));
-    if (start > size || size - start < sizeof(h))
-        return (struct boot_module){0};
-    memcpy(&h, bytes + start, sizeof(h));
-    at = start + sizeof(h) + h.optional_size;
-    for (unsigned int i = 0; i < h.nr_sections && at + sizeof(s) <= size; i++, at += sizeof(s)) {
-        memcpy(&s, bytes + at, sizeof(s));
-        if (!memcmp(s.name, padded, sizeof(padded)) && s.address <= size && s.memory_size <= size - s.address)
-            return (struct boot_module){(uintptr_t)bytes + s.address, s.memory_size};
-    }
+    for (unsigned int i = 0; i < h->nr_sections; i++, s++)
+        if (!memcmp(s->name, name, sizeof(s->name)))
+            return (struct boot_module){(uintptr_t)bytes + s->address, s->memory_size};
     return (struct boot_module){0};
 }

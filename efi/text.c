@@ -3,7 +3,7 @@
  * Formatting and the three memory functions a compiler may call by itself. Pure; natively the C library's memory
  * functions are used, so that the sanitizers see every access.
  */
-#include "text.h"
+#include "pure.h"
 
 struct sink {
     char *to;
@@ -64,17 +64,6 @@ void text_format(char *to, size_t room, const char *format, ...)
     va_start(list, format);
     text_format_list(to, room, format, list);
     va_end(list);
-}
-
-bool trouble_set(struct trouble *t, const char *remedy, const char *format, ...)
-{
-    va_list list;
-
-    va_start(list, format);
-    text_format_list(t->why, sizeof(t->why), format, list);
-    va_end(list);
-    t->remedy = remedy;
-    return false;
 }
 
 bool text_equal(const char *a, const char *b)

@@ -110,15 +110,11 @@ noreturn void hv_main(const struct bootinfo *info);
 noreturn void hv_main(const struct bootinfo *info)
 {
     uint64_t entered = rdtsc();
-    if (info->magic != BOOTINFO_MAGIC || info->version != BOOTINFO_VERSION)
-        for (;;)
-            __asm__ volatile("cli; hlt"); /* no console is known; the loader of the same build never does this */
     struct cpu *c = cpu_alloc(0, 0);
     wrmsr(MSR_GS_BASE, (uint64_t)c);
     str_copy(hv_options, (const char *)info->hypervisor_command_line, sizeof(hv_options));
     console_init(hv_options);
-    log_line("Bulkhead hypervisor %s at %lx, loaded by %s", HV_VERSION, info->image_start,
-             (const char *)info->loader_name);
+    log_line("Bulkhead hypervisor %s at %lx, loaded by bulkhead.efi", HV_VERSION, info->image_start);
     read_features();
     paging_init(info);
     traps_init(c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as bulkhead.conf: every string of the result ends, every refusal says why. */
 /* sources: config.c text.c */
-#include "../../config.h"
+#include "../../pure.h"
 #include "../check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,8 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(t.why[0] && t.remedy);
         return 0;
     }
-    CHECK(entry.name[0] && strlen(entry.name) < sizeof(entry.name) && strlen(entry.kernel) < sizeof(entry.kernel));
-    CHECK(strlen(entry.options) < sizeof(entry.options) && strlen(entry.hypervisor) < sizeof(entry.hypervisor));
-    CHECK(!entry.dom0_mem[0] == !entry.dom0_bytes);
+    CHECK(entry.name[0] && strlen(entry.name) < CONFIG_LINE);
+    for (unsigned int i = 0; i < CONFIG_KEYS; i++)
+        CHECK(strlen(entry.value[i]) < CONFIG_LINE);
+    CHECK(!entry.value[CONFIG_DOM0_MEM][0] == !entry.dom0_bytes);
     return 0;
 }

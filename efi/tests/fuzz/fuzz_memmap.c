@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as the firmware's memory map: the ranges are sorted, apart, whole pages, and fit their room. */
 /* sources: memmap.c text.c */
-#include "../../memmap.h"
+#include "../../efi.h"
+#include "../../pure.h"
 #include "../check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct memmap map = {.entries = data, .size = size, .step = sizeof(struct efi_memory_descriptor)};
-    const size_t room = 2 * (map.size / map.step) + 1;
+    const size_t room = MEMMAP_RANGES(size);
     struct boot_range *ranges = malloc(room * sizeof(*ranges));
-    unsigned int n = memmap_convert(&map, ranges);
+    unsigned int n = memmap_convert(data, size, sizeof(struct efi_memory_descriptor), ranges);
 
     CHECK(n <= room);
     for (unsigned int i = 0; i < n; i++) {

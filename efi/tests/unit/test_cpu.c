@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Every reason a processor can be refused for, most of which no machine of the bench has. */
 /* sources: cpu.c text.c */
-#include "../../cpu.h"
+#include "../../pure.h"
 #include "../check.h"
 
 static void refuse(struct cpu_facts f, const char *why, const char *remedy)

@@ -15,8 +15,6 @@
 
 #include <stdint.h>
 
-#define BOOTINFO_MAGIC 0x44414548444c4842ull /* "BHLDHEAD" */
-#define BOOTINFO_VERSION 1
 #define HV_IMAGE_BASE 0xffffffff80000000ull
 #define HV_IMAGE_ALIGN 0x200000ull
 
@@ -28,6 +26,7 @@ struct boot_range {
     uint64_t efi_attributes;
 };
 
+/* Where firmware lists a page twice, the later kind here is the one that counts. */
 enum boot_kind {
     BOOT_RAM = 1, /* free */
     BOOT_LOADER,  /* RAM: image, this struct, kernel, initrd; free after boot_free() but for the image */
@@ -35,10 +34,10 @@ enum boot_kind {
     BOOT_ACPI_NVS,
     BOOT_RUNTIME_CODE, /* EFI runtime services */
     BOOT_RUNTIME_DATA,
-    BOOT_RESERVED,
-    BOOT_MMIO,
-    BOOT_UNUSABLE,
     BOOT_PERSISTENT,
+    BOOT_MMIO,
+    BOOT_RESERVED,
+    BOOT_UNUSABLE,
 };
 
 struct boot_module {
@@ -61,24 +60,19 @@ struct boot_kernel {
 struct boot_framebuffer {
     uint64_t base, size;          /* 0: none */
     uint32_t width, height, line; /* pixels; of 32 bits */
+    uint32_t format;              /* EFI_GRAPHICS_PIXEL_FORMAT: the lowest byte is 0: red, 1: blue, 2: see the masks */
     uint32_t red, green, blue;    /* masks */
 };
 
 struct bootinfo {
-    uint64_t magic;
-    uint32_t version, size;
     uint64_t image_start, image_size; /* the hypervisor, physical, with its .bss */
-    uint64_t ranges;                  /* physical address of struct boot_range[nr_ranges] */
-    uint32_t nr_ranges;
-    uint32_t secure_boot; /* 1: on */
+    uint64_t ranges, nr_ranges;       /* physical address of an array of struct boot_range */
     struct boot_kernel kernel;
     struct boot_module initrd;
     uint64_t kernel_command_line; /* physical addresses of strings */
     uint64_t hypervisor_command_line;
-    uint64_t loader_name;
     uint64_t rsdp;            /* ACPI 2.0 root pointer, 0: none */
     uint64_t smbios, smbios3; /* entry points, 0: none */
-    uint64_t efi_system_table;
     uint64_t efi_runtime_services;
     uint64_t efi_config_table; /* of the firmware: physical address and count of EFI_CONFIGURATION_TABLE */
     uint64_t efi_nr_config_tables;
