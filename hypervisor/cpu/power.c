@@ -205,6 +205,7 @@ void power_wake(void)
     if (sleep.vector) {
         vlapic_reset(sleep.v);
         vcpu_start_at(sleep.v, sleep.vector);
+        metal_reset_fpu(sleep.v);
     }
     store_release(&parking, false);
     smp_resume();

@@ -5,8 +5,8 @@
  * registers and devices.
  *
  * Layout of what is ours in its memory: one block of TABLES_SIZE behind the kernel (in its memory map: ACPI data),
- * since an early kernel reaches only its first GiB; the initrd at the top of its RAM below 4 GiB. Runs once, before any
- * other CPU runs a guest: no locks.
+ * since an early kernel reaches only its first GiB; behind it the initrd. Runs once, before any other CPU runs a guest:
+ * no locks.
  */
 #include <hv/board.h>
 
@@ -36,7 +36,7 @@ enum { E820_RAM = 1, E820_ACPI = 3 };
 struct builder {
     const struct bootinfo *info;
     struct domain *d;
-    paddr_t tables, initrd;
+    paddr_t tables, initrd, start_info;
     uint64_t wanted; /* bytes of RAM */
 };
 
@@ -89,36 +89,16 @@ static void take_memory(struct builder *b)
     d->max_pages = d->p2m.ram;
 }
 
-/* The first block of `size` bytes behind the kernel. */
-static paddr_t place_low(struct builder *b, uint64_t size)
+/* The first `size` bytes of its RAM from `from` on that end at or below `limit`; 0: there are none. */
+static paddr_t find_ram(const struct domain *d, uint64_t size, paddr_t from, paddr_t limit)
 {
-    for (unsigned i = 0; i < b->d->nr_e820; i++) {
-        const struct e820entry *e = &b->d->e820[i];
-        uint64_t at = ROUND_UP(MAX(e->addr, b->info->kernel.end), size);
-        if (e->type == E820_RAM && at + size <= MIN(e->addr + e->size, GIB(1)))
+    for (unsigned i = 0; i < d->nr_e820; i++) {
+        const struct e820entry *e = &d->e820[i];
+        uint64_t at = ROUND_UP(MAX(e->addr, from), PAGE_SIZE);
+        if (e->type == E820_RAM && at + size <= MIN(e->addr + e->size, limit))
             return at;
     }
-    panic("There is no memory for the control domain's tables between its kernel and 1 GiB.");
-}
-
-/* The last block of `size` bytes of its RAM below `below`. */
-static paddr_t place(struct builder *b, uint64_t size, paddr_t below)
-{
-    for (unsigned i = b->d->nr_e820; i--;) {
-        const struct e820entry *e = &b->d->e820[i];
-        uint64_t end = MIN(e->addr + e->size, below);
-        if (e->type == E820_RAM && end > e->addr && end - e->addr >= size && end - size >= b->tables + TABLES_SIZE)
-            return ROUND_DOWN(end - size, PAGE_SIZE);
-    }
-    panic("The control domain's memory (%lu MiB) is too small for its kernel and initrd.", b->wanted >> 20);
-}
-
-static bool is_ram(const struct domain *d, uint64_t start, uint64_t end)
-{
-    for (unsigned i = 0; i < d->nr_e820; i++)
-        if (d->e820[i].type == E820_RAM && start >= d->e820[i].addr && end <= d->e820[i].addr + d->e820[i].size)
-            return true;
-    return false;
+    return 0;
 }
 
 /* Everything that is not RAM is in its map as the firmware described it; the tables' block becomes ACPI data. */
@@ -130,17 +110,15 @@ static void finish_e820(struct builder *b)
         if (e->type != E820_RAM)
             add_e820(d, e->addr, e->addr + e->size, e->type);
     }
-    for (unsigned i = 0; i < d->nr_e820; i++) {
-        struct e820entry *e = &d->e820[i];
-        uint64_t end = e->addr + e->size, after = b->tables + TABLES_SIZE;
-        if (e->type != E820_RAM || b->tables < e->addr || b->tables >= end)
-            continue;
-        e->size = b->tables - e->addr;
-        add_e820(d, b->tables, after, E820_ACPI);
-        if (after < end)
-            add_e820(d, after, end, E820_RAM);
-        return;
-    }
+    struct e820entry *e = d->e820;
+    uint64_t after = b->tables + TABLES_SIZE;
+    while (e->type != E820_RAM || e->addr + e->size <= b->tables)
+        e++; /* find_ram() found them in one */
+    uint64_t end = e->addr + e->size;
+    e->size = b->tables - e->addr;
+    add_e820(d, b->tables, after, E820_ACPI);
+    if (after < end)
+        add_e820(d, after, end, E820_RAM);
 }
 
 /* --- kernel, initrd, start information
@@ -150,12 +128,21 @@ static void copy_kernel(struct builder *b)
 {
     for (unsigned i = 0; i < b->info->kernel.nr_segments; i++) {
         const struct boot_segment *s = &b->info->kernel.segment[i];
-        if (!is_ram(b->d, s->at, s->at + s->memory_size))
-            panic("The kernel wants to be at %lx to %lx, where the control domain has no memory.", s->at,
-                  s->at + s->memory_size);
+        uint64_t end = s->at + s->memory_size;
+        paddr_t page = s->at & PAGE_MASK;
+        if (find_ram(b->d, end - page, page, end) != page)
+            panic("The kernel wants to be at %lx to %lx, where the control domain has no memory.", s->at, end);
         memcpy(paddr_ptr(s->at), paddr_ptr(s->from), s->file_size);
         memset((uint8_t *)paddr_ptr(s->at) + s->file_size, 0, s->memory_size - s->file_size);
     }
+}
+
+static void copy_initrd(struct builder *b)
+{
+    b->initrd = find_ram(b->d, b->info->initrd.size, b->tables + TABLES_SIZE, GIB(4));
+    if (!b->initrd)
+        panic("The control domain's memory (%lu MiB) is too small for its kernel and initrd.", b->wanted >> 20);
+    memcpy(paddr_ptr(b->initrd), paddr_ptr(b->info->initrd.start), b->info->initrd.size);
 }
 
 /* Tables in the block, one after another; each function returns what it used. */
@@ -213,16 +200,7 @@ static void put_start_info(struct builder *b)
     for (unsigned i = 0; i < d->nr_e820; i++)
         map[i] = (struct hvm_memmap_table_entry){ d->e820[i].addr, d->e820[i].size, d->e820[i].type, 0 };
     str_copy(line, paddr_ptr(b->info->kernel_command_line), TABLES_SIZE - ((uint8_t *)line - out));
-    d->vcpu[0]->regs.r[RBX] = ptr_paddr(start);
-}
-
-static void put_initrd(struct builder *b)
-{
-    uint64_t size = b->info->initrd.size;
-    if (!size)
-        return;
-    b->initrd = place(b, size, GIB(4));
-    memcpy(paddr_ptr(b->initrd), paddr_ptr(b->info->initrd.start), size);
+    b->start_info = ptr_paddr(start);
 }
 
 /* --- hardware
@@ -267,45 +245,39 @@ static void give_iomem(struct builder *b)
 static void give_ports(struct domain *d)
 {
     const struct {
-        uint16_t first, last;
+        uint16_t first, count;
         bool keep;
     } trapped[] = {
-        { 0x20, 0x21, true },
-        { 0xa0, 0xa1, true },
-        { 0x4d0, 0x4d1, true }, /* interrupt controllers */
-        { 0x40, 0x43, true },
-        { 0x61, 0x61, true },                                        /* timer */
-        { 0xcf8, 0xcff, false },                                     /* PCI, and the reset register */
-        { hv_board.pm1a_control, hv_board.pm1a_control + 1, false }, /* sleep; 0: the DMA chip's, harmless */
+        { 0x20, 2, true },
+        { 0xa0, 2, true },
+        { 0x4d0, 2, true }, /* interrupt controllers */
+        { 0x40, 4, true },
+        { 0x61, 1, true },                   /* timer */
+        { 0xcf8, 8, false },                 /* PCI, and the reset register */
+        { hv_board.pm1a_control, 2, false }, /* sleep; 0: the DMA chip's, harmless */
+        { hv_machine.console_port, hv_machine.console_port ? 8 : 0, true },
     };
     uint8_t *bitmap = (uint8_t *)d->port_bitmap;
     must(rangeset_add(&d->ioports, 0, 0xffff), "ports");
     memset(bitmap, 0, 0x10000 / 8);
-    for (unsigned i = 0; i < ARRAY_SIZE(trapped); i++) {
-        if (trapped[i].keep)
-            must(rangeset_remove(&d->ioports, trapped[i].first, trapped[i].last), "ports");
-        for (unsigned port = trapped[i].first; port <= trapped[i].last; port++)
+    for (unsigned i = 0; i < ARRAY_SIZE(trapped); i++)
+        for (unsigned port = trapped[i].first; port < trapped[i].first + trapped[i].count; port++) {
+            if (trapped[i].keep)
+                must(rangeset_remove(&d->ioports, port, port), "ports");
             bitmap[port / 8] |= 1 << port % 8;
-    }
-    for (unsigned port = hv_machine.console_port, end = port + 8; port && port < end; port++) {
-        must(rangeset_remove(&d->ioports, port, port), "ports");
-        bitmap[port / 8] |= 1 << port % 8;
-    }
+        }
 }
 
 /* Its DMA goes through the IOMMU, its message interrupts through vpci. False: hidden (a unit of the IOMMU). */
 static bool give_device(struct domain *d, uint32_t sbdf)
 {
-    int rc = vpci_add_device(d, sbdf);
-    if (rc == -ENODEV)
+    int interrupts = vpci_add_device(d, sbdf);
+    if (interrupts == -ENODEV)
         return false;
-    if (rc)
-        log_line("Device %04x:%02x:%02x.%u gets no interrupts (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
-                 sbdf >> 3 & 31, sbdf & 7, -rc);
-    rc = iommu_assign(d, sbdf);
-    if (rc)
-        log_line("Device %04x:%02x:%02x.%u cannot reach memory (error %d).", sbdf >> 16, sbdf >> 8 & 0xff,
-                 sbdf >> 3 & 31, sbdf & 7, -rc);
+    int memory = iommu_assign(d, sbdf);
+    if (interrupts || memory)
+        log_line("Device %04x:%02x:%02x.%u lacks interrupts (error %d) or memory (error %d).", sbdf >> 16,
+                 sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7, -interrupts, -memory);
     return true;
 }
 
@@ -333,8 +305,7 @@ static void set_first_vcpu(struct builder *b)
 {
     struct vcpu *v = b->d->vcpu[0];
     struct vcpu_state s;
-    uint64_t start_info = v->regs.r[RBX];
-    vcpu_reset(v);
+    vcpu_start_at(v, 0);
     hv->state_get(v, &s);
     for (unsigned i = SEG_ES; i <= SEG_GS; i++)
         s.seg[i] = (struct segment){ 0, 0xc93, ~0u, 0 };
@@ -343,7 +314,7 @@ static void set_first_vcpu(struct builder *b)
     s.cr0 = 0x11; /* PE, ET */
     hv->state_put(v, &s);
     v->regs.rip = b->info->kernel.entry;
-    v->regs.r[RBX] = start_info;
+    v->regs.r[RBX] = b->start_info;
     v->regs.r[RDX] = 0;
 }
 
@@ -363,8 +334,6 @@ static struct domain *create(const char *options)
     if (!d)
         panic("There is no memory for the control domain's own structures.");
     d->control = true;
-    d->e820 = page_alloc();
-    must(d->e820 ? 0 : -ENOMEM, "a memory map");
     must(policy_init(d, host_cpuid), "its view of the processor");
     must(vplatform_init(d, irq_nr_gsis()), "its timers and interrupt controllers");
     must(vpci_init(d), "PCI configuration space");
@@ -380,12 +349,13 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options)
     b.d = create(options);
     b.wanted = memory_wanted(options);
     take_memory(&b);
-    b.tables = place_low(&b, TABLES_SIZE);
+    b.tables = find_ram(b.d, TABLES_SIZE, info->kernel.end, GIB(1));
+    if (!b.tables)
+        panic("There is no memory for the control domain's tables between its kernel and 1 GiB.");
     copy_kernel(&b);
-    put_initrd(&b);
+    if (info->initrd.size)
+        copy_initrd(&b);
     finish_e820(&b);
-    for (unsigned i = 1; i < b.d->max_vcpus; i++)
-        vcpu_reset(b.d->vcpu[i]);
     put_start_info(&b);
     set_first_vcpu(&b);
     give_iomem(&b);

@@ -25,7 +25,7 @@
 #define PORT_BITMAP_ORDER 2 /* 12 KiB and a bit: 64 Ki ports and 3 more (APM2 15.10.1) */
 #define MSR_BITMAP_ORDER 1  /* 8 KiB (APM2 15.11) */
 #define P2M_FREE_STEP 4096
-#define NO_CODE (~0u)
+#define PAUSES_MAX 255
 
 _Static_assert(sizeof(struct domain) <= PAGE_SIZE, "a domain is one page");
 _Static_assert(sizeof(struct shared_info) <= PAGE_SIZE, "64-bit layout");
@@ -83,14 +83,12 @@ void domain_put(struct domain *d)
 /* Enters it into the list, unless its id is taken. */
 static bool enlist(struct domain *d)
 {
-    bool free = true;
     spin_lock(&list_lock);
     struct list *at = domains.prev;
     while (at != &domains && domain_of(at)->id > d->id)
         at = at->prev;
-    if (at != &domains && domain_of(at)->id == d->id)
-        free = false;
-    else
+    bool free = at == &domains || domain_of(at)->id != d->id;
+    if (free)
         list_insert(at, &d->all);
     spin_unlock(&list_lock);
     return free;
@@ -110,7 +108,8 @@ static int create_parts(struct domain *d)
     d->shared_info = page_alloc();
     d->port_bitmap = pages_alloc(PORT_BITMAP_ORDER);
     d->msr_bitmap = pages_alloc(MSR_BITMAP_ORDER);
-    if (!d->shared_info || !d->port_bitmap || !d->msr_bitmap)
+    d->e820 = page_alloc();
+    if (!d->shared_info || !d->port_bitmap || !d->msr_bitmap || !d->e820)
         return -ENOMEM;
     memset(d->port_bitmap, 0xff, PAGE_SIZE << PORT_BITMAP_ORDER);
     memset(d->msr_bitmap, 0xff, PAGE_SIZE << MSR_BITMAP_ORDER);
@@ -134,7 +133,7 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
     d->max_vcpus = max_vcpus;
     d->max_pages = ~0ull;
     d->sched_weight = SCHED_WEIGHT;
-    d->shutdown_code = NO_CODE;
+    d->shutdown_code = DOMAIN_IS_UP;
     d->watchdog[0] = d->watchdog[1] = ~0ull;
     atomic_init(&d->refs, 1); /* the caller's; the list has one too when it is in */
     spin_init(&d->lock, LOCK_DOMAIN);
@@ -152,29 +151,15 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
 static void domain_free(struct domain *d)
 {
     BUG_ON(!list_empty(&d->all));
-    for (unsigned i = 0; i < d->max_vcpus; i++) {
-        struct vcpu *v = d->vcpu[i];
-        if (!v)
-            continue;
-        sched_vcpu_remove(v);
-        vcpu_release_areas(v);
-        vlapic_free(v);
-        hv->vcpu_free(v);
-        page_free(v->extra);
-        page_free(v);
-    }
-    if (d->grants)
-        grant_free(d);
-    if (d->events)
-        evtchn_free(d);
-    if (d->pci)
-        vpci_free(d);
-    if (d->platform)
-        vplatform_free(d);
-    if (d->policy)
-        policy_free(d);
-    if (d->iommu)
-        iommu_domain_free(d);
+    for (unsigned i = 0; i < d->max_vcpus; i++)
+        if (d->vcpu[i])
+            vcpu_free(d->vcpu[i]);
+    grant_free(d);
+    evtchn_free(d);
+    vpci_free(d);
+    vplatform_free(d);
+    policy_free(d);
+    iommu_domain_free(d);
     while (d->p2m.domain && p2m_free(&d->p2m, P2M_FREE_STEP) == -ERESTART) {
     }
     rangeset_free(&d->iomem);
@@ -186,88 +171,73 @@ static void domain_free(struct domain *d)
     page_free(d);
 }
 
-int domain_kill(struct domain *d)
-{
-    BUG_ON(d->control);
-    if (!atomic_exchange(&d->dying, true)) {
-        domain_pause(d);
-        for (unsigned i = 0; i < d->max_vcpus; i++) {
-            atomic_fetch_or(&d->vcpu[i]->blocked, BLOCK_DYING);
-            vcpu_release_areas(d->vcpu[i]);
-        }
-    }
-    int rc = evtchn_destroy(d);
-    rc = rc ? rc : grant_destroy(d);
-    rc = rc ? rc : p2m_free(&d->p2m, P2M_FREE_STEP);
-    if (rc)
-        return rc;
-    if (!delist(d)) /* somebody else was faster */
-        return 0;
-    domain_put(d);
-    if (hv_control_domain)
-        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
-    return 0;
-}
+/* --- pausing and the end ------------------------------------------------------------------------------------------ */
 
-/* --- pausing ------------------------------------------------------------------------------------------------------ */
-
-static void pause_vcpus(struct domain *d)
+static void stop_vcpus(struct domain *d, uint32_t block)
 {
-    spin_lock(&d->lock);
     for (unsigned i = 0; i < d->max_vcpus; i++) {
-        if (d->vcpu[i]->pause_count++)
-            continue;
-        atomic_fetch_or(&d->vcpu[i]->blocked, BLOCK_PAUSE);
+        atomic_fetch_or(&d->vcpu[i]->blocked, block);
         vcpu_kick(d->vcpu[i], WORK_PAUSE);
     }
-    spin_unlock(&d->lock);
 }
 
-void domain_pause(struct domain *d)
+static void wait_until_still(struct domain *d)
 {
-    pause_vcpus(d);
-    /* A domain that may pause others cannot be paused itself (domctl.c), so nobody here waits for us. */
     for (unsigned i = 0; i < d->max_vcpus; i++)
         while (sched_running(d->vcpu[i]))
             cpu_relax();
 }
 
-void domain_unpause(struct domain *d)
+int domain_pause(struct domain *d)
 {
     spin_lock(&d->lock);
-    for (unsigned i = 0; i < d->max_vcpus; i++) {
-        BUG_ON(!d->vcpu[i]->pause_count);
-        if (!--d->vcpu[i]->pause_count)
-            vcpu_wake(d->vcpu[i], BLOCK_PAUSE);
-    }
+    int rc = d->pause_count < PAUSES_MAX ? 0 : -EINVAL;
+    if (!rc && !d->pause_count++)
+        stop_vcpus(d, BLOCK_PAUSE);
     spin_unlock(&d->lock);
+    wait_until_still(d);
+    return rc;
 }
 
-/* --- shutdown ----------------------------------------------------------------------------------------------------- */
+int domain_unpause(struct domain *d)
+{
+    spin_lock(&d->lock);
+    int rc = d->pause_count ? 0 : -EINVAL;
+    if (!rc && !--d->pause_count)
+        for (unsigned i = 0; i < d->max_vcpus; i++)
+            vcpu_wake(d->vcpu[i], BLOCK_PAUSE);
+    spin_unlock(&d->lock);
+    return rc;
+}
+
+int domain_kill(struct domain *d)
+{
+    BUG_ON(d->control);
+    store_relaxed(&d->dying, true);
+    stop_vcpus(d, BLOCK_DYING);
+    wait_until_still(d);
+    int rc = evtchn_destroy(d);
+    rc = rc ? rc : grant_destroy(d);
+    rc = rc ? rc : p2m_free(&d->p2m, P2M_FREE_STEP);
+    if (!rc && delist(d)) { /* else somebody else was faster */
+        domain_put(d);
+        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
+    }
+    return rc;
+}
 
 void domain_shutdown(struct domain *d, uint32_t code)
 {
-    if (atomic_exchange(&d->shutting_down, true))
-        return;
-    uint32_t none = NO_CODE;
+    uint32_t none = DOMAIN_IS_UP;
     if (!atomic_compare_exchange_strong(&d->shutdown_code, &none, code))
-        code = none; /* SCHEDOP_shutdown_code came first */
+        return;
     log_line("Domain %u shut down, code %u", d->id, code);
     if (d == hv_control_domain) {
         metal_machine_end(code);
         return;
     }
-    pause_vcpus(d); /* its own vCPU stops when it returns to vcpu_loop */
-    if (hv_control_domain)
-        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
-}
-
-void domain_resume(struct domain *d)
-{
-    if (!atomic_exchange(&d->shutting_down, false))
-        return;
-    store_relaxed(&d->shutdown_code, NO_CODE);
-    domain_unpause(d);
+    stop_vcpus(d, BLOCK_DYING); /* its own vCPU stops when it returns to vcpu_loop */
+    evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
 }
 
 void domain_crash(struct domain *d, const char *format, ...)
@@ -277,12 +247,12 @@ void domain_crash(struct domain *d, const char *format, ...)
     va_start(args, format);
     vsnprintf(why, sizeof(why), format, args);
     va_end(args);
-    if (load_relaxed(&d->shutting_down))
+    if (load_relaxed(&d->shutdown_code) != DOMAIN_IS_UP)
         return;
     log_line("Domain %u is at fault: %s", d->id, why);
     for (unsigned i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = d->vcpu[i];
-        if (!v || load_relaxed(&v->cpu) != metal_cpu() || !load_relaxed(&v->sched.running))
+        if (load_relaxed(&v->cpu) != metal_cpu() || !load_relaxed(&v->sched.running))
             continue;
         log_line("vCPU %u: RIP %016lx RSP %016lx RFLAGS %lx RAX %lx", v->id, v->regs.rip, v->regs.r[RSP],
                  v->regs.rflags, v->regs.r[RAX]);

@@ -16,44 +16,30 @@ static struct segment real_mode(uint16_t selector, uint16_t attributes)
     return (struct segment){ selector, attributes, 0xffff, (uint64_t)selector << 4 };
 }
 
-void vcpu_reset(struct vcpu *v)
+void vcpu_start_at(struct vcpu *v, uint32_t at)
 {
     struct vcpu_state s;
     memset(&s, 0, sizeof(s));
     for (unsigned i = 0; i < NR_SEGS; i++)
         s.seg[i] = real_mode(0, DATA);
-    s.seg[SEG_CS] = (struct segment){ 0xf000, CODE, 0xffff, 0xffff0000 };
+    s.seg[SEG_CS] = real_mode(at >> 4, CODE);
     s.seg[SEG_LDTR].attributes = LDT;
     s.seg[SEG_TR].attributes = TSS_BUSY;
     s.cr0 = CR0_AFTER_INIT;
     s.dr6 = 0xffff0ff0;
     s.dr7 = 0x400;
     s.pat = 0x0007040600070406ull;
-    memset(&v->regs, 0, sizeof(v->regs));
-    v->regs.rip = 0xfff0;
-    v->regs.rflags = 2;
-    v->regs.r[RDX] = FAMILY_MODEL;
+    v->regs = (struct regs){ .rip = at & 15, .rflags = 2, .r[RDX] = FAMILY_MODEL };
     v->cr8 = 0;
     hv->state_put(v, &s);
-    metal_reset_fpu(v);
-}
-
-void vcpu_start_at(struct vcpu *v, uint32_t at)
-{
-    struct vcpu_state s;
-    vcpu_reset(v);
-    hv->state_get(v, &s);
-    s.seg[SEG_CS] = real_mode(at >> 4, CODE);
-    hv->state_put(v, &s);
-    v->regs.rip = at & 15;
 }
 
 void vcpu_start_up(struct vcpu *v)
 {
     unsigned taken = vlapic_take_init(v);
+    /* The rest of its state is reset by the start-up IPI: it is not seen before. */
     if (taken & VLAPIC_INIT) {
         vlapic_reset(v);
-        vcpu_reset(v);
         v->initialised = false;
         vcpu_block(v, BLOCK_SIPI); /* not when one came meanwhile */
     }

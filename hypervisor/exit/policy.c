@@ -538,6 +538,7 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     if (msr == MSR_TSC) {
         v->tsc_offset = value - tsc();
         hv->set_tsc_offset(v, v->tsc_offset);
+        vcpu_update_time(v);
         return true;
     }
     if (msr == POLICY_XEN_LEAVES)

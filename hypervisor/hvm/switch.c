@@ -89,7 +89,7 @@ void metal_reset_fpu(struct vcpu *v)
 {
     struct extra_state *s = v->extra;
     zero_page(s);
-    s->fpu[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80: as after INIT */
+    s->fpu[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
     s->fpu[1] = 0x03;
     s->fpu[24] = 0x80;
     s->fpu[25] = 0x1f;

@@ -31,7 +31,6 @@ static const struct row rows[64] = {
     [__HYPERVISOR_xen_version] = { hc_version, .abi32 = true },
     [__HYPERVISOR_console_io] = { hc_console, .control = true, .abi32 = true },
     [__HYPERVISOR_grant_table_op] = { hc_grant_table },
-    [__HYPERVISOR_vm_assist] = { hc_vm_assist, .abi32 = true },
     [__HYPERVISOR_vcpu_op] = { hc_vcpu },
     [__HYPERVISOR_sched_op] = { hc_sched, .abi32 = true },
     [__HYPERVISOR_event_channel_op] = { hc_event_channel, .abi32 = true },

@@ -72,10 +72,11 @@ void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
     }
     info->domain = d->id;
     info->flags = XEN_DOMINF_hvm_guest | XEN_DOMINF_hap | (load_relaxed(&d->dying) ? XEN_DOMINF_dying : 0) |
-                  (load_relaxed(&d->paused_by_tools) ? XEN_DOMINF_paused : 0) | (blocked ? XEN_DOMINF_blocked : 0) |
+                  (load_relaxed(&d->pause_count) ? XEN_DOMINF_paused : 0) | (blocked ? XEN_DOMINF_blocked : 0) |
                   (running ? XEN_DOMINF_running : 0);
-    if (load_relaxed(&d->shutting_down))
-        info->flags |= XEN_DOMINF_shutdown | load_relaxed(&d->shutdown_code) << XEN_DOMINF_shutdownshift;
+    uint32_t code = load_relaxed(&d->shutdown_code);
+    if (code != DOMAIN_IS_UP)
+        info->flags |= XEN_DOMINF_shutdown | code << XEN_DOMINF_shutdownshift;
     info->tot_pages = load_relaxed(&d->p2m.ram);
     info->max_pages = d->max_pages;
     info->shared_info_frame = ~0ull; /* the domain puts it where it wants */
@@ -168,35 +169,10 @@ static long set_max_mem(struct hc_call *c, struct domain *d, struct xen_domctl *
 
 static long pause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
-    /* Those that may pause are never paused: two of them could wait for each other. */
-    if (d == c->d || d->control)
-        return -EINVAL;
-    if (atomic_fetch_add(&d->paused_by_tools, 1) >= 255) {
-        atomic_fetch_sub(&d->paused_by_tools, 1);
-        return -EINVAL;
-    }
-    domain_pause(d);
-    return 0;
+    return d->control ? -EINVAL : domain_pause(d);
 }
 
-static long unpause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    uint32_t count = load_relaxed(&d->paused_by_tools);
-    do
-        if (!count)
-            return -EINVAL;
-    while (!atomic_compare_exchange_weak(&d->paused_by_tools, &count, count - 1));
-    domain_unpause(d);
-    return 0;
-}
-
-static long resume_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    if (d->control)
-        return -EINVAL;
-    domain_resume(d);
-    return 0;
-}
+static long unpause_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op) { return domain_unpause(d); }
 
 static long destroy_domain(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
@@ -333,7 +309,6 @@ static const struct operation operations[] = {
     [XEN_DOMCTL_destroydomain] = { destroy_domain },
     [XEN_DOMCTL_pausedomain] = { pause_domain },
     [XEN_DOMCTL_unpausedomain] = { unpause_domain },
-    [XEN_DOMCTL_resumedomain] = { resume_domain },
     [XEN_DOMCTL_getdomaininfo] = { get_domain_info, true },
     [XEN_DOMCTL_getvcpuinfo] = { get_vcpu_info, true },
     [XEN_DOMCTL_getvcpuaffinity] = { affinity },

@@ -26,7 +26,6 @@ long hc_sysctl(struct hc_call *c);
 long hc_domctl(struct hc_call *c);
 long hc_multicall(struct hc_call *c);
 long hc_set_timer(struct hc_call *c);
-long hc_vm_assist(struct hc_call *c);
 
 /* --- what doors share -------------------------------------------------------------------------------------------- */
 /* Runs hypercall `number` with c->arg: for hypercall_run() and multicalls. */

@@ -28,7 +28,6 @@ union evtchn_arg {
     struct evtchn_bind_ipi bind_ipi;
     struct evtchn_bind_vcpu bind_vcpu;
     struct evtchn_unmask unmask;
-    struct evtchn_reset reset;
     struct evtchn_init_control init_control;
     struct evtchn_expand_array expand_array;
     struct evtchn_set_priority set_priority;
@@ -44,17 +43,6 @@ static long bind_interdomain(struct hc_call *c, struct evtchn_bind_interdomain *
     return rc;
 }
 
-/* Another domain must stand still: its vCPUs would bind again meanwhile. */
-static long reset(struct hc_call *c, struct domain *d)
-{
-    if (d != c->d && !d->paused_by_tools)
-        return -EINVAL;
-    long rc = evtchn_reset(d);
-    while (rc == -ERESTART && !hypercall_preempt(c))
-        rc = evtchn_reset(d);
-    return rc; /* -ERESTART is HC_AGAIN, with the same arguments: it remembers how far it got */
-}
-
 /* Operations that name the domain they are about. */
 static long run_on(struct hc_call *c, uint32_t cmd, domid_t id, union evtchn_arg *a)
 {
@@ -64,8 +52,6 @@ static long run_on(struct hc_call *c, uint32_t cmd, domid_t id, union evtchn_arg
         return rc;
     if (cmd == EVTCHNOP_status)
         rc = evtchn_get_status(d, a->status.port, &a->status);
-    else if (cmd == EVTCHNOP_reset)
-        rc = reset(c, d);
     else
         rc = evtchn_alloc_unbound(d, a->alloc_unbound.remote_dom == DOMID_SELF ? c->d->id : a->alloc_unbound.remote_dom,
                                   &a->alloc_unbound.port);
@@ -81,7 +67,6 @@ static long run(struct hc_call *c, uint32_t cmd, union evtchn_arg *a)
     case EVTCHNOP_unmask: return evtchn_unmask(d, a->unmask.port);
     case EVTCHNOP_close: return evtchn_close(d, a->close.port);
     case EVTCHNOP_status: return run_on(c, cmd, a->status.dom, a);
-    case EVTCHNOP_reset: return run_on(c, cmd, a->reset.dom, a);
     case EVTCHNOP_alloc_unbound: return run_on(c, cmd, a->alloc_unbound.dom, a);
     case EVTCHNOP_bind_interdomain: return bind_interdomain(c, &a->bind_interdomain);
     case EVTCHNOP_bind_virq: return evtchn_bind_virq(d, a->bind_virq.virq, a->bind_virq.vcpu, &a->bind_virq.port);
@@ -111,7 +96,6 @@ static const struct row {
     [EVTCHNOP_bind_ipi] = { sizeof(struct evtchn_bind_ipi), PORT_OF(evtchn_bind_ipi, port), true },
     [EVTCHNOP_bind_vcpu] = { sizeof(struct evtchn_bind_vcpu) },
     [EVTCHNOP_unmask] = { sizeof(struct evtchn_unmask) },
-    [EVTCHNOP_reset] = { sizeof(struct evtchn_reset) },
     [EVTCHNOP_init_control] = { sizeof(struct evtchn_init_control), .out = true },
     [EVTCHNOP_expand_array] = { sizeof(struct evtchn_expand_array) },
     [EVTCHNOP_set_priority] = { sizeof(struct evtchn_set_priority) },

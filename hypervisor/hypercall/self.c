@@ -63,17 +63,12 @@ static long sched_poll(struct hc_call *c)
     return 0;
 }
 
-static long sched_shut(struct hc_call *c, bool now)
+static long sched_shutdown(struct hc_call *c)
 {
     struct sched_shutdown arg;
     if (guest_read(c->v, &arg, c->arg[1], sizeof(arg)))
         return -EFAULT;
-    if (now) {
-        domain_shutdown(c->d, arg.reason & 0xff);
-        return 0;
-    }
-    uint32_t none = ~0u;
-    atomic_compare_exchange_strong(&c->d->shutdown_code, &none, arg.reason & 0xff);
+    domain_shutdown(c->d, arg.reason & 0xff);
     return 0;
 }
 
@@ -118,8 +113,7 @@ long hc_sched(struct hc_call *c)
     switch (c->arg[0]) {
     case SCHEDOP_yield: sched_yield(c->v); return 0;
     case SCHEDOP_block: vcpu_block(c->v, BLOCK_HALT); return 0;
-    case SCHEDOP_shutdown: return sched_shut(c, true);
-    case SCHEDOP_shutdown_code: return sched_shut(c, false);
+    case SCHEDOP_shutdown: return sched_shutdown(c);
     case SCHEDOP_poll: return sched_poll(c);
     case SCHEDOP_remote_shutdown: return sched_remote_shutdown(c);
     case SCHEDOP_watchdog: return sched_watchdog(c);
@@ -357,19 +351,6 @@ long hc_version(struct hc_call *c)
 }
 
 /* --- the rest --------------------------------------------------------------------------------------------------- */
-
-long hc_vm_assist(struct hc_call *c)
-{
-    if (c->arg[1] != VMASST_TYPE_runstate_update_flag)
-        return -EINVAL;
-    if (c->arg[0] == VMASST_CMD_enable)
-        c->d->vm_assist |= BIT(VMASST_TYPE_runstate_update_flag);
-    else if (c->arg[0] == VMASST_CMD_disable)
-        c->d->vm_assist &= ~BIT(VMASST_TYPE_runstate_update_flag);
-    else
-        return -ENOSYS;
-    return 0;
-}
 
 long hc_console(struct hc_call *c)
 {

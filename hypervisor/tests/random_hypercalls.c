@@ -256,7 +256,6 @@ static void event_op(struct args *c)
         u.bind_vcpu.port = our_port();
         u.bind_vcpu.vcpu = some_vcpu();
         break;
-    case EVTCHNOP_reset: u.reset.dom = other(); break;
     case EVTCHNOP_init_control:
         u.init_control.control_gfn = no_gfn();
         u.init_control.vcpu = some_vcpu();
@@ -398,12 +397,6 @@ static void console_op(struct args *c)
 
 static void set_timer(struct args *c) { c->a[0] = soon(); }
 
-static void assist(struct args *c)
-{
-    c->a[0] = one_in(4) ? word() : below(2);
-    c->a[1] = one_in(4) ? word() : VMASST_TYPE_runstate_update_flag;
-}
-
 /* --- the machine -------------------------------------------------------------------------------------------------- */
 
 static void physdev_op(struct args *c)
@@ -527,7 +520,6 @@ static struct kind {
     { "xen_version", __HYPERVISOR_xen_version, 1, version_op },
     { "console_io", __HYPERVISOR_console_io, 1, console_op },
     { "set_timer_op", __HYPERVISOR_set_timer_op, 1, set_timer },
-    { "vm_assist", __HYPERVISOR_vm_assist, 1, assist },
     { "physdev_op", __HYPERVISOR_physdev_op, 3, physdev_op },
     { "platform_op", __HYPERVISOR_platform_op, 4, platform_op },
     { "sysctl", __HYPERVISOR_sysctl, 6, sysctl_op },
@@ -738,7 +730,6 @@ static void put_back(char *pages)
     op.u.scheduler_op.cmd = XEN_DOMCTL_SCHEDOP_putinfo;
     op.u.scheduler_op.u.credit2.weight = 256;
     domctl_self(&op, XEN_DOMCTL_scheduler_op);
-    call(__HYPERVISOR_vm_assist, &(struct args){ { VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag } });
 }
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@ struct iommu_domain;
 
 #define MAX_VCPUS 128
 #define DOMID_CONTROL 0
+#define DOMAIN_IS_UP (~0u)
 
 /* One range of a memory map, laid out as INT 15h E820 gives it and XENMEM_memory_map wants it. */
 struct packed e820entry {
@@ -37,12 +38,12 @@ struct domain {
     domid_t id;
     bool control; /* may use every hypercall and name other domains; the hardware is its own */
     _Atomic uint32_t refs;
-    _Atomic bool dying, shutting_down;
-    _Atomic uint32_t paused_by_tools; /* how often; XEN_DOMCTL_pausedomain */
-    _Atomic uint32_t shutdown_code;   /* SHUTDOWN_*; ~0: none yet */
-    spinlock_t lock;                  /* LOCK_DOMAIN: life, vcpu[] until online, max_pages */
-    struct list all;                  /* LOCK_DOMAINS */
-    uint8_t handle[16];               /* UUID */
+    _Atomic bool dying;
+    _Atomic uint32_t pause_count;   /* changed with the domain lock */
+    _Atomic uint32_t shutdown_code; /* SHUTDOWN_*, of a domain that shut down; DOMAIN_IS_UP */
+    spinlock_t lock;                /* LOCK_DOMAIN: life, vcpu[] until online, max_pages */
+    struct list all;                /* LOCK_DOMAINS */
+    uint8_t handle[16];             /* UUID */
 
     struct vcpu *vcpu[MAX_VCPUS];
     unsigned max_vcpus;
@@ -68,7 +69,6 @@ struct domain {
     uint32_t pci_address;    /* port 0xcf8; racy writers get what they deserve */
     int64_t time_offset;     /* of its wall clock from the machine's, ns: XEN_DOMCTL_settimeoffset */
     uint64_t watchdog[2];    /* SCHEDOP_watchdog: when it bites (ns), ~0: off; domain lock, looked at by vCPU 0 */
-    uint32_t vm_assist;
     _Atomic uint32_t sched_weight, sched_cap;   /* cap in percent of one CPU, 0: none */
     _Atomic uint64_t sched_period, sched_spent; /* the cap's period (number) and CPU time used in it; sched.c */
     uint32_t log_budget;
@@ -91,10 +91,10 @@ void domain_crash(struct domain *d, const char *format, ...) printf_like(2, 3);
 /* SCHEDOP_shutdown and the like: all vCPUs stand still and the control domain is told. For the control domain the
  * machine follows (SHUTDOWN_poweroff, reboot, crash). */
 void domain_shutdown(struct domain *d, uint32_t code);
-void domain_pause(struct domain *d); /* waits until no vCPU is inside; counted */
-void domain_unpause(struct domain *d);
-/* Undoes domain_shutdown (XEN_DOMCTL_resumedomain). */
-void domain_resume(struct domain *d);
+/* Counted. Pausing waits until no vCPU runs; a domain that may pause others must not be paused (they would wait for
+ * each other). -EINVAL: too often, or not paused. */
+must_check int domain_pause(struct domain *d);
+must_check int domain_unpause(struct domain *d);
 /* Takes a domain apart in steps: -ERESTART: call again; 0: nothing is left but references. Not the control domain. */
 must_check int domain_kill(struct domain *d);
 
@@ -102,14 +102,14 @@ must_check int domain_kill(struct domain *d);
 void domain_set_wallclock(uint64_t epoch_ns);
 void domain_update_wallclock(struct domain *d); /* writes it to this one's */
 
-/* Its state as after INIT; and then in real mode at an address below 1 MiB, as after a start-up IPI or S3. On its own
- * CPU, or while it does not run. */
-void vcpu_reset(struct vcpu *v);
+/* Its state as after INIT, in real mode at an address below 1 MiB, as a start-up IPI or waking up from S3 leave it. On
+ * its own CPU, or while it does not run. */
 void vcpu_start_at(struct vcpu *v, uint32_t at);
 /* INIT and start-up IPIs that arrived (WORK_INIT). On its own CPU. */
 void vcpu_start_up(struct vcpu *v);
 
-/* Makes vCPU `id` (allocated, down). 0, -ENOMEM, -EEXIST, -EINVAL. */
+/* Makes vCPU `id`, down. When that fails (-ENOMEM) part of it may be there: vcpu_free() takes it back. */
 must_check int vcpu_create(struct domain *d, unsigned id);
+void vcpu_free(struct vcpu *v);
 
 #endif

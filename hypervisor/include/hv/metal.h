@@ -65,7 +65,7 @@ bool metal_set_xcr0(struct vcpu *v, uint64_t value);
 /* Of the vCPU running here; read back, since not every processor (QEMU 7.2) tells when a guest sets it. */
 uint64_t metal_xcr0(void);
 void metal_wbinvd(void);
-void metal_reset_fpu(struct vcpu *v); /* as after INIT; the vCPU does not run or runs here */
+void metal_reset_fpu(struct vcpu *v); /* as after RESET (INIT leaves it alone); the vCPU does not run */
 
 /* --- cached translations ----------------------------------------------------------------------------------------- */
 /* Every CPU that runs `d` forgets cached translations of its p2m before it enters it again, and none is inside

@@ -69,10 +69,10 @@ enum vcpu_block {
     BLOCK_DOWN = BIT(0),  /* offline: never started, or VCPUOP_down */
     BLOCK_HALT = BIT(1),  /* HLT or SCHEDOP_block: an interrupt or event wakes it */
     BLOCK_POLL = BIT(2),  /* SCHEDOP_poll */
-    BLOCK_PAUSE = BIT(3), /* pause_count > 0 */
+    BLOCK_PAUSE = BIT(3), /* its domain's pause_count > 0 */
     BLOCK_IOREQ = BIT(4), /* a device model owes an answer */
     BLOCK_SIPI = BIT(5),  /* after INIT */
-    BLOCK_DYING = BIT(6),
+    BLOCK_DYING = BIT(6), /* its domain shut down, or is taken apart: it never runs again */
 };
 
 enum runstate { RUN_RUNNING, RUN_RUNNABLE, RUN_BLOCKED, RUN_OFFLINE }; /* RUNSTATE_* of the ABI */
@@ -88,8 +88,8 @@ struct sched_vcpu {
 
 /* Memory of the guest's that the hypervisor writes to while it is registered; it may reach into a second page. */
 struct guest_area {
-    mfn_t mfn[2]; /* referenced; [0] INVALID_MFN: none */
-    uint16_t offset;
+    gpa_t at[2];
+    uint16_t first; /* bytes of it at at[0], the rest is at at[1]; 0: there is none */
 };
 
 /* A walk of the guest's 64-bit page tables that succeeded: for what, and the entries it met. As long as they are the
@@ -119,7 +119,8 @@ struct vcpu {
     _Atomic bool inside;      /* in the guest now; seq_cst with work: set before work is looked at the last time */
 
     struct vlapic *lapic;
-    struct vcpu_info *info; /* registered (its frame is referenced), in shared info, or hv_dummy_vcpu_info */
+    struct vcpu_info *info; /* registered (its frame is referenced), in shared info, or own_info; never NULL */
+    uint64_t own_info[8];   /* of vCPUs beyond the 32 of shared info, until they register one */
     mfn_t info_mfn;
     struct guest_area runstate_area, time_area;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector; 0: the domain's */
@@ -136,7 +137,6 @@ struct vcpu {
 
     struct sched_vcpu sched;
     _Atomic uint64_t affinity_hard[4], affinity_soft[4]; /* 256 CPUs */
-    uint32_t pause_count;                                /* domain lock */
 
     uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux;
     uint64_t spec_ctrl; /* what it has in SPEC_CTRL while it is inside */
@@ -156,9 +156,6 @@ void vcpu_wake(struct vcpu *v, uint32_t blocks /* BLOCK_* to clear */);
 /* Blocks the vCPU that runs here, unless work came up meanwhile. The caller then returns to vcpu_loop. */
 void vcpu_block(struct vcpu *v, uint32_t block);
 
-/* Whether an interrupt or event is waiting that would end HLT. */
-bool vcpu_has_interrupt(struct vcpu *v);
-
 /* Timers: when one of the vCPU's (PV, poll, local APIC; for vCPU 0 the platform's and watchdogs too) is due, ~0: never;
  * and raising what is due by `now`. The CPU it runs on, or ran on last when it is blocked, keeps the alarm; on time it
  * kicks the vCPU with WORK_TIMER, and the loop calls vcpu_run_timers(). */
@@ -173,7 +170,5 @@ void vcpu_update_runstate(struct vcpu *v, uint64_t now);
 /* Registrations of VCPUOP_*; for areas by linear address `v` is the caller. 0 or -errno. */
 must_check int vcpu_register_info(struct vcpu *v, gfn_t g, uint32_t offset);
 must_check int vcpu_register_area(struct vcpu *v, struct guest_area *area, uint64_t linear, size_t size);
-void vcpu_release_areas(struct vcpu *v);    /* when its domain dies */
-extern struct vcpu_info hv_dummy_vcpu_info; /* of vCPUs beyond the 32 of shared info, until they register one */
 
 #endif

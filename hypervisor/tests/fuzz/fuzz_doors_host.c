@@ -75,7 +75,7 @@ static void one(struct vcpu *v, const struct input *in, const uint8_t *arg, size
     if (v->poll_until != ~0ull)
         v->poll_until = ~0ull;
     vcpu_wake(v, ~0u & ~BLOCK_PAUSE);
-    hv_control_domain->shutting_down = false;
+    hv_control_domain->shutdown_code = DOMAIN_IS_UP;
     hv_control_domain->control = true;
 }
 
@@ -110,13 +110,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     atomic_fetch_or(&v->blocked, BLOCK_HALT);
     CHECK(!sched_pick(0, v, metal_now()) || true);
-    hv_control_domain = NULL;
-    struct domain *all[] = { d, other };
+    struct domain *all[] = { other, d };
     for (unsigned i = 0; i < 2; i++) {
         all[i]->control = false;
         while (domain_kill(all[i]) == -ERESTART) {
         }
         domain_put(all[i]);
     }
+    hv_control_domain = NULL;
     return 0;
 }

@@ -22,7 +22,7 @@ static struct vcpu vcpus[2];
 static uint8_t memory[1024];
 static bool write_fails, preempt;
 static uint32_t closed, last_close_domain;
-static unsigned maps, unmaps, resets;
+static unsigned maps, unmaps;
 
 struct domain *domain_get(domid_t id) { return id < 2 ? (void)doms[id].refs++, &doms[id] : NULL; }
 void domain_put(struct domain *d) { d->refs--; }
@@ -53,7 +53,6 @@ int evtchn_close(struct domain *d, uint32_t port) { return last_close_domain = d
 int evtchn_send(struct domain *d, uint32_t port) { return port == 5 ? 0 : -EINVAL; }
 int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu) { return 0; }
 int evtchn_unmask(struct domain *d, uint32_t port) { return 0; }
-int evtchn_reset(struct domain *d) { return ++resets % 3 ? -ERESTART : 0; }
 int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *s) { return s->status = 4, 0; }
 int evtchn_init_control(struct domain *d, struct evtchn_init_control *op) { return op->link_bits = 17, 0; }
 int evtchn_expand_array(struct domain *d, gfn_t array) { return 0; }
@@ -104,14 +103,6 @@ static void test_events(void)
     put(&port, 4);
     CHECK(events(1, EVTCHNOP_send, 64) == 0 && events(1, EVTCHNOP_send, 68) == -EINVAL);
     CHECK(events(1, EVTCHNOP_send, 1021) == -EFAULT && events(1, 14, 64) == -ENOSYS && events(1, ~0u, 64) == -ENOSYS);
-    domid_t other = 1;
-    put(&other, 2);
-    CHECK(events(0, EVTCHNOP_reset, 64) == -EINVAL && !resets);
-    doms[1].paused_by_tools = true;
-    CHECK(events(0, EVTCHNOP_reset, 64) == 0 && resets == 3);
-    preempt = true;
-    CHECK(events(0, EVTCHNOP_reset, 64) == HC_AGAIN && resets == 4);
-    preempt = false;
 }
 
 static void test_grants(void)

@@ -78,6 +78,8 @@ static bool msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
     return hw_msr(msr) || msr == 0x49;
 }
 static void set_tsc_offset(struct vcpu *v, int64_t offset) {}
+static unsigned time_told;
+void vcpu_update_time(struct vcpu *v) { time_told++; }
 static const struct hv_ops ops = { .hypercall = { 0x0f, 0x01, 0xd9 },
                                    .paging = get_paging,
                                    .msr_get = msr_get,
@@ -191,7 +193,7 @@ static void test_msrs(void)
     CHECK(policy_wrmsr(v, 0x201, 0xffff80000800) && !policy_wrmsr(v, 0x201, 1) && !policy_wrmsr(v, 0x2ff, 0x1000) &&
           !policy_wrmsr(v, 0x250, 7));
     CHECK(policy_wrmsr(v, 0xc0000103, 9) && v->tsc_aux == 9 && !policy_wrmsr(v, 0xc0000103, BIT(32)));
-    CHECK(policy_wrmsr(v, 0x10, 1000) && policy_rdmsr(v, 0x10, &x) && x >= 1000 && x < 1000000000000);
+    CHECK(policy_wrmsr(v, 0x10, 1000) && time_told == 1 && policy_rdmsr(v, 0x10, &x) && x >= 1000 && x < 1000000000000);
     CHECK(policy_rdmsr(v, 0xc0010114, &x) && x == 0x18 && policy_wrmsr(v, 0xc0010114, 0) &&
           !policy_rdmsr(v, 0xc0010117, &x));
     CHECK(!policy_rdmsr(v, 0x1a0, &x) && !policy_rdmsr(v, 0xc0010064, &x) && !policy_rdmsr(v, 0xda0, &x) &&
