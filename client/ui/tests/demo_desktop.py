@@ -4,6 +4,7 @@ what the guest was doing instead."""
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 from atspi_driver import wait_for
@@ -38,16 +39,31 @@ class DemoDesktop(Guest):
     def picture(self):
         return demo_screen.load(self.shot) if self.screenshot(self.shot) else None
 
-    def seen(self, limit=400):
-        """Waits for the panel on its screen and for its agent."""
+    def seen(self, limit=300):
+        """Waits for the panel on its screen and for its agent. A start that hangs before the agent answers is the
+        emulator's (seen once in some hundred starts): it is told as a warning, and the machine started anew, once."""
         assert not self.missed, f"it did not come up for an earlier test either: {self.missed}"
         try:
-            wait_for("the demo desktop's panel", lambda: demo_screen.desktop_visible(self.picture()), limit, 1)
-            self.wait_agent(120)
+            self._wait(limit)
         except AssertionError as late:
-            self.missed = str(late)
-            raise AssertionError(f"{late}\n{self.evidence()}") from None
+            if self.agent("guest-ping") is not None:
+                self._give_up(late)
+            warnings.warn(f"a start of the demo desktop hung: {late}\n{self.evidence()}", stacklevel=2)
+            ctl("stop", "--force", self.name)
+            ctl("start", self.name)
+            try:
+                self._wait(limit)
+            except AssertionError as again:
+                self._give_up(again)
         return self
+
+    def _wait(self, limit):
+        wait_for("the demo desktop's panel", lambda: demo_screen.desktop_visible(self.picture()), limit, 1)
+        self.wait_agent(120)
+
+    def _give_up(self, late):
+        self.missed = str(late)
+        raise AssertionError(f"{late}\n{self.evidence()}") from None
 
     def evidence(self):
         """What it is doing: by its own account if its agent answers, else what QEMU and its threads do."""
