@@ -77,7 +77,7 @@ void efi_init(void)
     const struct efi_services *s = paddr_ptr(info->efi_runtime_services);
     root = page_alloc();
     if (s->signature != RUNTIME_SIGNATURE || !root || !map_firmware()) {
-        log_line("EFI runtime services cannot be used; variables and the firmware's clock are out of reach.");
+        log_line("EFI runtime services cannot be used; variables are out of reach.");
         return;
     }
     hv_efi.runtime_revision = s->revision;
@@ -112,19 +112,4 @@ uint64_t efi_leave(uint64_t status)
         vcpu_load(this_cpu()->current);
     spin_unlock(&runtime_lock);
     return status;
-}
-
-bool efi_memory_range(uint64_t address, uint64_t *start, uint64_t *size, uint64_t *attributes, uint32_t *type)
-{
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
-        if (address < r->start || address >= r->end)
-            continue;
-        *start = r->start;
-        *size = r->end - r->start;
-        *attributes = r->efi_attributes;
-        *type = r->efi_type;
-        return true;
-    }
-    return false;
 }

@@ -16,8 +16,6 @@
 
 #define CR0_WP BIT(16)
 #define CR0_PG BIT(31)
-#define CR4_PSE BIT(4)
-#define CR4_PAE BIT(5)
 #define CR4_SMEP BIT(20)
 #define CR4_SMAP BIT(21)
 #define EFER_NX BIT(11)
@@ -108,34 +106,11 @@ static bool reserved(const struct walk *w, uint64_t entry, unsigned level, unsig
     return level == 4 || entry & (BIT(shift) - 1) & ~0x1fffull;
 }
 
-/* Two levels of 1024 four-byte entries; a leaf of 4 MiB has bits 39:32 of its address in 20:13 (PSE-36). */
-static enum walk_fault walk_legacy(struct walk *w, uint32_t linear)
+/* Four levels of tables. */
+static enum walk_fault walk_tables(struct walk *w, uint64_t linear)
 {
-    uint32_t all = ~0u, table = w->p.cr3 & 0xfffff000u;
-    for (unsigned shift = 22;; shift -= 10) {
-        const char *at = table_at(w, table);
-        if (!at)
-            return WALK_NO_MEMORY;
-        uint32_t entry = load_relaxed((const _Atomic uint32_t *)at + (linear >> shift & 1023));
-        if (!(entry & PTE_P))
-            return fail(w, 0);
-        all &= entry;
-        table = entry & 0xfffff000u;
-        if (shift == 12 || (entry & PTE_PS && w->p.cr4 & CR4_PSE)) {
-            if (!allowed(w, all, 0))
-                return fail(w, FAULT_PROTECTION);
-            uint64_t base = shift == 12 ? table : (entry & 0xffc00000u) | (uint64_t)(entry >> 13 & 0xff) << 32;
-            w->gpa = base | (linear & (BIT(shift) - 1));
-            return WALK_OK;
-        }
-    }
-}
-
-/* Tables of 512 eight-byte entries, from `level` down. */
-static enum walk_fault walk_tables(struct walk *w, uint64_t linear, uint64_t table, unsigned level)
-{
-    uint64_t all = ~0ull, any = 0;
-    for (unsigned shift = PAGE_SHIFT + 9 * (level - 1);; level--, shift -= 9) {
+    uint64_t all = ~0ull, any = 0, table = w->p.cr3 & PTE_ADDRESS;
+    for (unsigned level = 4, shift = 39;; level--, shift -= 9) {
         const char *at = table_at(w, table);
         if (!at)
             return WALK_NO_MEMORY;
@@ -168,23 +143,12 @@ static enum walk_fault walk(struct walk *w, uint64_t linear)
     if (likely(w->p.long_mode)) {
         if ((uint64_t)((int64_t)linear >> 47) + 1 > 1)
             return fail(w, 0); /* not canonical */
-        return walk_tables(w, linear, w->p.cr3 & PTE_ADDRESS, 4);
+        return walk_tables(w, linear);
     }
-    linear = (uint32_t)linear;
-    if (!(w->p.cr0 & CR0_PG)) {
-        w->gpa = linear;
-        return WALK_OK;
-    }
-    if (!(w->p.cr4 & CR4_PAE))
-        return walk_legacy(w, linear);
-    /* The four directory pointers have no rights of their own and need not begin a page. */
-    const char *at = table_at(w, w->p.cr3 & 0xfffff000u);
-    if (!at)
-        return WALK_NO_MEMORY;
-    uint64_t entry = load_relaxed((const _Atomic uint64_t *)(at + (w->p.cr3 & 0xfe0)) + (linear >> 30));
-    if (!(entry & PTE_P))
-        return fail(w, 0);
-    return walk_tables(w, linear, entry & PTE_ADDRESS, 2);
+    if (w->p.cr0 & CR0_PG)
+        return WALK_NO_MEMORY; /* a 32-bit kernel: not supported */
+    w->gpa = (uint32_t)linear;
+    return WALK_OK;
 }
 
 enum walk_fault guest_walk(struct vcpu *v, uint64_t linear, unsigned access, gpa_t *gpa, uint32_t *error)
@@ -221,7 +185,7 @@ static bool recall(struct walk *w, uint64_t linear)
 {
     const struct walk_memo *m = &w->v->walked;
     uint64_t all = ~0ull, any = 0, value = 0;
-    if (!m->levels || m->page != linear >> PAGE_SHIFT || m->cr3 != w->p.cr3 || m->efer != w->p.efer || !w->p.long_mode)
+    if (!m->levels || m->page != linear >> PAGE_SHIFT || m->cr3 != w->p.cr3 || m->efer != w->p.efer)
         return false;
     for (unsigned i = 0; i < m->levels; i++) {
         value = load_relaxed(m->entry[i]);
@@ -240,7 +204,7 @@ static enum walk_fault walk_and_keep(struct walk *w, uint64_t linear, struct wal
     w->memo = memo;
     *memo = (struct walk_memo){ .page = linear >> PAGE_SHIFT, .cr3 = w->p.cr3, .efer = w->p.efer };
     enum walk_fault f = walk(w, linear);
-    if (f != WALK_OK || !w->p.long_mode)
+    if (f != WALK_OK)
         memo->levels = 0;
     return f;
 }

@@ -19,37 +19,35 @@
 struct row {
     long (*door)(struct hc_call *c);
     bool control; /* of the control domain only */
-    bool abi32;   /* its 32-bit form is known */
 };
 
-/* All others: -ENOSYS. */
+/* All others: -ENOSYS. So are all calls from code that is not 64-bit: their structures would be others. */
 static const struct row rows[64] = {
     [__HYPERVISOR_platform_op] = { hc_platform, .control = true },
     [__HYPERVISOR_memory_op] = { hc_memory },
     [__HYPERVISOR_multicall] = { hc_multicall },
-    [__HYPERVISOR_set_timer_op] = { hc_set_timer, .abi32 = true },
-    [__HYPERVISOR_xen_version] = { hc_version, .abi32 = true },
-    [__HYPERVISOR_console_io] = { hc_console, .control = true, .abi32 = true },
+    [__HYPERVISOR_set_timer_op] = { hc_set_timer },
+    [__HYPERVISOR_xen_version] = { hc_version },
+    [__HYPERVISOR_console_io] = { hc_console, .control = true },
     [__HYPERVISOR_grant_table_op] = { hc_grant_table },
     [__HYPERVISOR_vcpu_op] = { hc_vcpu },
-    [__HYPERVISOR_sched_op] = { hc_sched, .abi32 = true },
-    [__HYPERVISOR_event_channel_op] = { hc_event_channel, .abi32 = true },
+    [__HYPERVISOR_sched_op] = { hc_sched },
+    [__HYPERVISOR_event_channel_op] = { hc_event_channel },
     [__HYPERVISOR_physdev_op] = { hc_physdev, .control = true },
-    [__HYPERVISOR_hvm_op] = { hc_hvm, .abi32 = true },
+    [__HYPERVISOR_hvm_op] = { hc_hvm },
     [__HYPERVISOR_sysctl] = { hc_sysctl, .control = true },
     [__HYPERVISOR_domctl] = { hc_domctl, .control = true },
 };
 
-/* Where arguments are: 64-bit mode, and all others. */
-static const uint8_t args64[6] = { RDI, RSI, RDX, R10, R8, R9 };
-static const uint8_t args32[6] = { RBX, RCX, RDX, RSI, RDI, RBP };
+/* Where arguments are. */
+static const uint8_t args[6] = { RDI, RSI, RDX, R10, R8, R9 };
 
 long hypercall_one(struct hc_call *c, uint64_t number)
 {
     if (unlikely(number >= ARRAY_SIZE(rows)))
         return -ENOSYS;
     const struct row *row = &rows[number];
-    if (unlikely(!row->door || (c->abi32 && !row->abi32)))
+    if (unlikely(!row->door))
         return -ENOSYS;
     if (unlikely(row->control && !c->d->control))
         return -EPERM;
@@ -61,22 +59,19 @@ void hypercall_run(struct vcpu *v, unsigned length)
     struct vcpu_paging mode;
     struct hc_call c;
     struct regs *regs = &v->regs;
-    long result = -EPERM;
     hv->paging(v, &mode);
     bool code64 = mode.long_mode && mode.code64;
-    if (likely(mode.cpl == 0)) {
-        const uint8_t *from = code64 ? args64 : args32;
-        uint64_t mask = code64 ? ~0ull : 0xffffffff;
+    long result = mode.cpl ? -EPERM : -ENOSYS;
+    if (likely(code64 && mode.cpl == 0)) {
         c.v = v;
         c.d = v->domain;
         c.stop_at = 0;
-        c.abi32 = !code64;
         for (unsigned i = 0; i < 6; i++)
-            c.arg[i] = regs->r[from[i]] & mask;
-        result = hypercall_one(&c, regs->r[RAX] & mask);
+            c.arg[i] = regs->r[args[i]];
+        result = hypercall_one(&c, regs->r[RAX]);
         if (unlikely(result == HC_AGAIN)) {
             for (unsigned i = 0; i < 6; i++)
-                regs->r[from[i]] = c.arg[i] & mask;
+                regs->r[args[i]] = c.arg[i];
             return;
         }
     }

@@ -15,7 +15,6 @@
 #include <xen/xen.h>
 #include <xen/domctl.h>
 
-#define MAX_LEAVES 128
 #define CAP_KEEP 0xffff
 #define ADDRESS_BITS 48
 
@@ -53,8 +52,7 @@ int door_write_cpus(struct vcpu *v, const struct xenctl_bitmap *to, const uint64
     return guest_write(v, (uintptr_t)to->bitmap.p, copy, (bits + 7) / 8);
 }
 
-/* --- a domain and its vCPUs -----------------------------------------------------------------------------------------
- */
+/* --- a domain and its vCPUs ------------------------------------------------------------------------------------- */
 
 void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
 {
@@ -179,24 +177,7 @@ static long destroy_domain(struct hc_call *c, struct domain *d, struct xen_domct
     return d->control ? -EINVAL : domain_kill(d);
 }
 
-static long set_handle(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    memcpy(d->handle, op->u.setdomainhandle.handle, sizeof(d->handle));
-    return 0;
-}
-
-static long set_time_offset(struct hc_call *c, struct domain *d, struct xen_domctl *op)
-{
-    int64_t seconds = op->u.settimeoffset.time_offset_seconds;
-    if (seconds > INT64_MAX / 4000000000 || seconds < -(INT64_MAX / 4000000000))
-        return -EINVAL;
-    d->time_offset = seconds * 1000000000;
-    domain_update_wallclock(d);
-    return 0;
-}
-
-/* --- scheduling, memory, time
- * ----------------------------------------------------------------------------------------- */
+/* --- scheduling, memory, time ----------------------------------------------------------------------------------- */
 
 /* Parameters of Credit and Credit2 are the same two numbers. */
 static long scheduler_op(struct hc_call *c, struct domain *d, struct xen_domctl *op)
@@ -225,8 +206,7 @@ static long get_node_affinity(struct hc_call *c, struct domain *d, struct xen_do
     return door_write_cpus(c->v, &op->u.nodeaffinity.nodemap, node0);
 }
 
-/* --- CPUID ----------------------------------------------------------------------------------------------------------
- */
+/* --- CPUID ------------------------------------------------------------------------------------------------------ */
 
 struct leaf_list {
     struct hc_call *c;
@@ -239,52 +219,37 @@ struct leaf_list {
 static void add_leaf(struct leaf_list *l, uint32_t leaf, uint32_t subleaf, const struct cpuid_regs *r)
 {
     struct xen_cpuid_leaf out = { leaf, subleaf, r->eax, r->ebx, r->ecx, r->edx };
-    if (l->room && !l->rc) {
-        if (l->count >= l->room)
-            l->rc = -ENOBUFS;
-        else
-            l->rc = guest_write(l->c->v, l->buffer + l->count * sizeof(out), &out, sizeof(out));
-    }
+    if (l->buffer && !l->rc && l->count >= l->room)
+        l->rc = -ENOBUFS;
+    else if (l->buffer && !l->rc)
+        l->rc = guest_write(l->c->v, l->buffer + l->count * sizeof(out), &out, sizeof(out));
     l->count++;
 }
 
-/* Leaves with subleaves: how many are told. */
-static unsigned subleaves(uint32_t leaf)
+/* Leaves from `first` on, at most to `last`. */
+static void add_leaves(struct leaf_list *l, uint32_t first, uint32_t last)
 {
-    switch (leaf) {
-    case 4:
-    case 0x8000001d: return 6;
-    case 7: return 3;
-    case 0xb: return 2;
-    case 0xd: return 16;
-    default: return 0;
-    }
-}
-
-static void add_leaves(struct leaf_list *l, uint32_t first)
-{
+    static const uint8_t subleaves[] = { [4] = 6, [7] = 3, [0xb] = 2, [0xd] = 16 };
     struct cpuid_regs r;
     policy_cpuid(l->v, first, 0, &r);
-    uint32_t last = r.eax < first ? first : MIN(r.eax, first + 0x40);
-    for (uint32_t leaf = first; leaf <= last && l->count < MAX_LEAVES; leaf++) {
-        unsigned count = subleaves(leaf);
+    last = MAX(first, MIN(r.eax, last));
+    for (uint32_t leaf = first; leaf <= last; leaf++) {
+        unsigned count = leaf < ARRAY_SIZE(subleaves) ? subleaves[leaf] : 0;
         for (unsigned i = 0; i < MAX(count, 1u); i++) {
             policy_cpuid(l->v, leaf, i, &r);
-            if (i && !(r.eax | r.ebx | r.ecx | r.edx))
-                continue;
-            add_leaf(l, leaf, count ? i : XEN_CPUID_NO_SUBLEAF, &r);
+            if (!i || r.eax | r.ebx | r.ecx | r.edx)
+                add_leaf(l, leaf, count ? i : XEN_CPUID_NO_SUBLEAF, &r);
         }
     }
 }
 
 int door_cpuid_leaves(struct hc_call *c, struct vcpu *v, uint64_t buffer, uint32_t *count)
 {
-    struct leaf_list l = { .c = c, .v = v, .buffer = buffer, .room = buffer ? *count : 0 };
-    if (buffer && !*count)
-        return -ENOBUFS;
-    add_leaves(&l, 0);
-    add_leaves(&l, POLICY_XEN_LEAVES);
-    add_leaves(&l, 0x80000000);
+    struct leaf_list l = { .c = c, .v = v, .buffer = buffer, .room = *count };
+    /* What libxenguest takes: it refuses a policy with other leaves. */
+    add_leaves(&l, 0, 0xd);
+    add_leaves(&l, POLICY_XEN_LEAVES, POLICY_XEN_LEAVES);
+    add_leaves(&l, 0x80000000, 0x80000021);
     *count = l.count;
     return l.rc;
 }
@@ -297,8 +262,7 @@ static long get_cpu_policy(struct hc_call *c, struct domain *d, struct xen_domct
     return rc;
 }
 
-/* --- the door --------------------------------------------------------------------------------------------------------
- */
+/* --- the door --------------------------------------------------------------------------------------------------- */
 
 struct operation {
     long (*act)(struct hc_call *c, struct domain *d, struct xen_domctl *op);
@@ -314,8 +278,6 @@ static const struct operation operations[] = {
     [XEN_DOMCTL_getvcpuaffinity] = { affinity },
     [XEN_DOMCTL_setvcpuaffinity] = { affinity },
     [XEN_DOMCTL_max_mem] = { set_max_mem },
-    [XEN_DOMCTL_setdomainhandle] = { set_handle },
-    [XEN_DOMCTL_settimeoffset] = { set_time_offset },
     [XEN_DOMCTL_scheduler_op] = { scheduler_op, true },
     [XEN_DOMCTL_getnodeaffinity] = { get_node_affinity },
     [XEN_DOMCTL_get_cpu_policy] = { get_cpu_policy, true },

@@ -45,11 +45,4 @@ struct xenctl_bitmap;
 must_check int door_read_cpus(struct vcpu *v, const struct xenctl_bitmap *from, uint64_t cpus[4]);
 must_check int door_write_cpus(struct vcpu *v, const struct xenctl_bitmap *to, const uint64_t cpus[4]);
 void door_online_cpus(uint64_t cpus[4]);
-/* What XENPF_set_processor_pminfo told about a CPU; platform.c. */
-struct pm_data {
-    uint8_t nr_px, nr_cx; /* 0: nothing told */
-    uint32_t px_mhz[16];
-};
-const struct pm_data *door_pm_data(unsigned cpu);
-
 #endif

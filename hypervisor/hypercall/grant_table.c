@@ -16,42 +16,17 @@
 union grant_arg {
     struct gnttab_map_grant_ref map;
     struct gnttab_unmap_grant_ref unmap;
-    struct gnttab_setup_table setup;
     struct gnttab_query_size query;
     struct gnttab_copy copy;
     struct gnttab_set_version set_version;
-    struct gnttab_get_version get_version;
 };
-
-static int16_t target_status(int rc) { return rc == -EPERM ? GNTST_permission_denied : GNTST_bad_domain; }
-
-/*
- * Makes the table long enough and lists where the guest has mapped its frames (XENMEM_add_to_physmap); all ones:
- * nowhere yet. At most GRANT_FRAMES_MAX of them, so no preemption.
- */
-static long setup_table(struct hc_call *c, struct gnttab_setup_table *op)
-{
-    struct domain *d;
-    int rc = door_domain(c, op->dom, &d);
-    if (rc) {
-        op->status = target_status(rc);
-        return 0;
-    }
-    op->status = grant_grow(d, op->nr_frames) ? GNTST_general_error : GNTST_okay;
-    for (unsigned i = 0; !rc && !op->status && i < op->nr_frames; i++) {
-        uint64_t where = frame_gfn(grant_frame(d, i)).n;
-        rc = guest_write(c->v, (uintptr_t)(op->frame_list.p + i), &where, sizeof(where));
-    }
-    domain_put(d);
-    return rc;
-}
 
 static long query_size(struct hc_call *c, struct gnttab_query_size *op)
 {
     struct domain *d;
     int rc = door_domain(c, op->dom, &d);
     if (rc) {
-        op->status = target_status(rc);
+        op->status = rc == -EPERM ? GNTST_permission_denied : GNTST_bad_domain;
         return 0;
     }
     op->nr_frames = grant_frames(d);
@@ -69,43 +44,29 @@ static long set_version(struct gnttab_set_version *op)
     return wanted == 1 ? 0 : wanted == 2 ? -ENOSYS : -EINVAL;
 }
 
-static long get_version(struct hc_call *c, struct gnttab_get_version *op)
-{
-    struct domain *d;
-    int rc = door_domain(c, op->dom, &d);
-    if (rc)
-        return rc;
-    op->version = 1;
-    domain_put(d);
-    return 0;
-}
-
 static long run(struct hc_call *c, uint32_t cmd, union grant_arg *a)
 {
     switch (cmd) {
     case GNTTABOP_map_grant_ref: grant_map(c->d, &a->map); return 0;
     case GNTTABOP_unmap_grant_ref: grant_unmap(c->d, &a->unmap); return 0;
     case GNTTABOP_copy: grant_copy(c->d, &a->copy); return 0;
-    case GNTTABOP_setup_table: return setup_table(c, &a->setup);
     case GNTTABOP_query_size: return query_size(c, &a->query);
-    case GNTTABOP_set_version: return set_version(&a->set_version);
-    default: return get_version(c, &a->get_version);
+    default: return set_version(&a->set_version);
     }
 }
 
 /* `size`: of an element, 0: no such command; `single`: no array, the count must be 1. The rest of the ABI is of PV
- * guests, of version 2, or for processors whose caches are not coherent. */
+ * guests, of version 2, or for processors whose caches are not coherent; where the table is, the guest says by
+ * XENMEM_add_to_physmap. */
 static const struct row {
     uint8_t size;
     bool single;
 } rows[] = {
     [GNTTABOP_map_grant_ref] = { sizeof(struct gnttab_map_grant_ref) },
     [GNTTABOP_unmap_grant_ref] = { sizeof(struct gnttab_unmap_grant_ref) },
-    [GNTTABOP_setup_table] = { sizeof(struct gnttab_setup_table), true },
     [GNTTABOP_copy] = { sizeof(struct gnttab_copy) },
     [GNTTABOP_query_size] = { sizeof(struct gnttab_query_size), true },
     [GNTTABOP_set_version] = { sizeof(struct gnttab_set_version), true },
-    [GNTTABOP_get_version] = { sizeof(struct gnttab_get_version), true },
 };
 
 /* One element at `linear`. A mapping whose handle cannot be told to the guest is undone: nobody else would. */

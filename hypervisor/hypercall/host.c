@@ -22,15 +22,15 @@
 #include <xen/physdev.h>
 #include <xen/sysctl.h>
 
-#define FEATURE_WORDS 13
+enum { EAX, EBX, ECX, EDX };
 #define RATELIMIT_US (SCHED_GRANULE_NS / 1000)
 #define KEYS_MAX 64
 #define LOCAL_DISTANCE 10
+#define CX_STATES 2
 
 _Static_assert(sizeof(struct xen_sysctl) == 136, "layout of interface version 0x15");
 
-/* --- console, debugging ---------------------------------------------------------------------------------------------
- */
+/* --- console, debugging ----------------------------------------------------------------------------------------- */
 
 static long read_console(struct hc_call *c, struct xen_sysctl *op)
 {
@@ -67,34 +67,27 @@ static long debug_keys(struct hc_call *c, struct xen_sysctl *op)
     return 0;
 }
 
-/* --- features
- * --------------------------------------------------------------------------------------------------------- */
+/* --- features --------------------------------------------------------------------------------------------------- */
 
-/* The words of a featureset (arch-x86/cpufeatureset.h) as the control domain sees them. */
-static void feature_words(struct vcpu *v, uint32_t words[FEATURE_WORDS])
+/* The words of a featureset (arch-x86/cpufeatureset.h): where they are. */
+static const struct {
+    uint32_t leaf;
+    uint8_t subleaf, reg;
+} feature_words[] = {
+    { 1, 0, EDX }, { 1, 0, ECX },          { 0x80000001, 0, EDX }, { 0x80000001, 0, ECX }, { 0xd, 1, EAX },
+    { 7, 0, EBX }, { 7, 0, ECX },          { 0x80000007, 0, EDX }, { 0x80000008, 0, EBX }, { 7, 0, EDX },
+    { 7, 1, EAX }, { 0x80000021, 0, EAX }, { 7, 1, EBX },
+};
+#define FEATURE_WORDS ARRAY_SIZE(feature_words)
+
+/* As the control domain sees them. */
+static void get_features(struct vcpu *v, uint32_t words[FEATURE_WORDS])
 {
-    struct cpuid_regs r;
-    policy_cpuid(v, 1, 0, &r);
-    words[0] = r.edx;
-    words[1] = r.ecx;
-    policy_cpuid(v, 0x80000001, 0, &r);
-    words[2] = r.edx;
-    words[3] = r.ecx;
-    policy_cpuid(v, 0xd, 1, &r);
-    words[4] = r.eax;
-    policy_cpuid(v, 7, 0, &r);
-    words[5] = r.ebx;
-    words[6] = r.ecx;
-    words[9] = r.edx;
-    policy_cpuid(v, 0x80000007, 0, &r);
-    words[7] = r.edx;
-    policy_cpuid(v, 0x80000008, 0, &r);
-    words[8] = r.ebx;
-    policy_cpuid(v, 7, 1, &r);
-    words[10] = r.eax;
-    words[12] = r.ebx;
-    policy_cpuid(v, 0x80000021, 0, &r);
-    words[11] = r.eax;
+    for (unsigned i = 0; i < FEATURE_WORDS; i++) {
+        struct cpuid_regs r;
+        policy_cpuid(v, feature_words[i].leaf, feature_words[i].subleaf, &r);
+        words[i] = ((const uint32_t[]){ r.eax, r.ebx, r.ecx, r.edx })[feature_words[i].reg];
+    }
 }
 
 static long get_featureset(struct hc_call *c, struct xen_sysctl *op)
@@ -105,13 +98,11 @@ static long get_featureset(struct hc_call *c, struct xen_sysctl *op)
         return -EINVAL;
     /* There are no PV guests: nothing is in their sets. */
     if (f->index != XEN_SYSCTL_cpu_featureset_pv && f->index != XEN_SYSCTL_cpu_featureset_pv_max)
-        feature_words(c->v, words);
-    uint32_t room = f->features.p ? MIN(f->nr_features, FEATURE_WORDS) : FEATURE_WORDS;
-    bool all = !f->features.p || f->nr_features >= FEATURE_WORDS;
-    f->nr_features = room;
-    if (f->features.p && guest_write(c->v, (uintptr_t)f->features.p, words, room * sizeof(words[0])))
+        get_features(c->v, words);
+    f->nr_features = f->features.p ? MIN(f->nr_features, FEATURE_WORDS) : FEATURE_WORDS;
+    if (f->features.p && guest_write(c->v, (uintptr_t)f->features.p, words, f->nr_features * sizeof(words[0])))
         return -EFAULT;
-    return all ? 0 : -ENOBUFS;
+    return f->nr_features < FEATURE_WORDS ? -ENOBUFS : 0;
 }
 
 static long get_policy(struct hc_call *c, struct xen_sysctl *op)
@@ -125,8 +116,7 @@ static long get_policy(struct hc_call *c, struct xen_sysctl *op)
     return door_cpuid_leaves(c, c->v, (uintptr_t)p->leaves.p, &p->nr_leaves);
 }
 
-/* --- memory, processors, domains
- * ---------------------------------------------------------------------------------------- */
+/* --- memory, processors, domains -------------------------------------------------------------------------------- */
 
 static long physinfo(struct hc_call *c, struct xen_sysctl *op)
 {
@@ -135,7 +125,7 @@ static long physinfo(struct hc_call *c, struct xen_sysctl *op)
     struct frame_stats stats;
     int8_t shift;
     frame_stats(&stats);
-    feature_words(c->v, words);
+    get_features(c->v, words);
     clock_scale(&mul, &shift);
     uint64_t khz = (1000000ull << 32) / MAX(mul, 1u);
     memset(p, 0, sizeof(*p));
@@ -180,39 +170,16 @@ static long list_domains(struct hc_call *c, struct xen_sysctl *op)
     return rc;
 }
 
-static long cpu_info(struct hc_call *c, struct xen_sysctl *op)
-{
-    struct xen_sysctl_getcpuinfo *g = &op->u.getcpuinfo;
-    uint64_t now = metal_now();
-    g->nr_cpus = MIN(g->max_cpus, metal_nr_cpus());
-    for (uint32_t i = 0; i < g->nr_cpus; i++) {
-        struct xen_sysctl_cpuinfo info = { .idletime = sched_idle_time(i, now) };
-        if (guest_write(c->v, (uintptr_t)(g->info.p + i), &info, sizeof(info)))
-            return -EFAULT;
-    }
-    return 0;
-}
-
-static long avail_heap(struct hc_call *c, struct xen_sysctl *op)
-{
-    struct frame_stats stats;
-    if (op->u.availheap.node > 0)
-        return -EINVAL;
-    frame_stats(&stats);
-    op->u.availheap.avail_bytes = stats.free << PAGE_SHIFT;
-    return 0;
-}
-
 static long cpu_topology(struct hc_call *c, struct xen_sysctl *op)
 {
     struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
-    uint32_t count = metal_nr_cpus(), room = t->cputopo.p ? MIN(t->num_cpus, count) : 0;
-    for (uint32_t i = 0; i < room; i++) {
+    uint32_t count = t->cputopo.p ? MIN(t->num_cpus, metal_nr_cpus()) : metal_nr_cpus();
+    for (uint32_t i = 0; t->cputopo.p && i < count; i++) {
         struct xen_sysctl_cputopo cpu = { i, 0, 0 };
         if (guest_write(c->v, (uintptr_t)(t->cputopo.p + i), &cpu, sizeof(cpu)))
             return -EFAULT;
     }
-    t->num_cpus = t->cputopo.p ? room : count;
+    t->num_cpus = count;
     return 0;
 }
 
@@ -229,7 +196,7 @@ static long numa_info(struct hc_call *c, struct xen_sysctl *op)
         return -EFAULT;
     if (n->distance.p && room && guest_write(c->v, (uintptr_t)n->distance.p, &distance, sizeof(distance)))
         return -EFAULT;
-    n->num_nodes = n->meminfo.p || n->distance.p ? room : 1;
+    n->num_nodes = 1;
     return 0;
 }
 
@@ -262,61 +229,30 @@ static long scheduler(struct hc_call *c, struct xen_sysctl *op)
     return 0;
 }
 
-/* --- power
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- power ------------------------------------------------------------------------------------------------------ */
 
-/* Performance states are told, not used: firmware and hardware choose. Residencies are not measured. */
-static long px_stat(struct hc_call *c, struct pm_px_stat *p, const struct pm_data *data)
-{
-    unsigned count = p->total ? MIN(p->total, data->nr_px) : data->nr_px;
-    uint64_t zero = 0;
-    for (unsigned i = 0; p->pt.p && i < count; i++) {
-        struct pm_px_val value = { .freq = data->px_mhz[i] };
-        if (guest_write(c->v, (uintptr_t)(p->pt.p + i), &value, sizeof(value)))
-            return -EFAULT;
-    }
-    for (unsigned i = 0; p->trans_pt.p && i < count * count; i++)
-        if (guest_write(c->v, (uintptr_t)(p->trans_pt.p + i), &zero, sizeof(zero)))
-            return -EFAULT;
-    p->total = p->usable = data->nr_px;
-    p->last = p->cur = 0;
-    return 0;
-}
-
-static long cx_stat(struct hc_call *c, struct pm_cx_stat *p, const struct pm_data *data, unsigned cpu)
-{
-    unsigned count = MIN(p->nr, data->nr_cx + 1u);
-    uint64_t now = metal_now(), idle = sched_idle_time(cpu, now), zero = 0;
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t time = i == 0 ? now - MIN(now, idle) : i == 1 ? idle : 0; /* idle is HLT or MWAIT C1 */
-        if ((p->triggers.p && guest_write(c->v, (uintptr_t)(p->triggers.p + i), &zero, sizeof(zero))) ||
-            (p->residencies.p && guest_write(c->v, (uintptr_t)(p->residencies.p + i), &time, sizeof(time))))
-            return -EFAULT;
-    }
-    p->nr = data->nr_cx + 1;
-    p->last = data->nr_cx ? 1 : 0;
-    p->idle_time = idle;
-    p->nr_pc = p->nr_cc = 0;
-    return 0;
-}
-
+/* The states CPUs idle in: C0 is running, C1 is HLT or MWAIT. There is no driver for how fast they run. */
 static long get_pmstat(struct hc_call *c, struct xen_sysctl *op)
 {
     struct xen_sysctl_get_pmstat *g = &op->u.get_pmstat;
+    struct pm_cx_stat *p = &g->u.getcx;
     if (g->cpuid >= metal_nr_cpus())
         return -EINVAL;
-    const struct pm_data *data = door_pm_data(g->cpuid);
-    if ((g->type & PMSTAT_CATEGORY_MASK) == PMSTAT_PX && !data->nr_px)
+    if (g->type == PMSTAT_get_cxstat) {
+        uint64_t now = metal_now(), idle = sched_idle_time(g->cpuid, now);
+        uint64_t times[CX_STATES] = { now - MIN(now, idle), idle }, zero[CX_STATES] = { 0 };
+        size_t size = MIN(p->nr, CX_STATES) * sizeof(times[0]);
+        if ((p->triggers.p && guest_write(c->v, (uintptr_t)p->triggers.p, zero, size)) ||
+            (p->residencies.p && guest_write(c->v, (uintptr_t)p->residencies.p, times, size)))
+            return -EFAULT;
+        p->last = 1;
+        p->idle_time = idle;
+        p->nr_pc = p->nr_cc = 0;
+    } else if (g->type != PMSTAT_get_max_cx) {
         return -ENODEV;
-    switch (g->type) {
-    case PMSTAT_get_max_px: g->u.getpx.total = data->nr_px; return 0;
-    case PMSTAT_get_pxstat: return px_stat(c, &g->u.getpx, data);
-    case PMSTAT_get_max_cx: g->u.getcx.nr = data->nr_cx + 1; return 0;
-    case PMSTAT_get_cxstat: return cx_stat(c, &g->u.getcx, data, g->cpuid);
-    case PMSTAT_reset_pxstat:
-    case PMSTAT_reset_cxstat: return 0;
-    default: return -ENODEV;
     }
+    p->nr = CX_STATES;
+    return 0;
 }
 
 static long pm_op(struct hc_call *c, struct xen_sysctl *op)
@@ -325,11 +261,10 @@ static long pm_op(struct hc_call *c, struct xen_sysctl *op)
         op->u.pm_op.u.get_max_cstate = XEN_SYSCTL_CX_UNLIMITED;
         return 0;
     }
-    return op->u.pm_op.cpuid < metal_nr_cpus() ? -ENODEV : -EINVAL; /* no governor here */
+    return -ENODEV; /* no governor here */
 }
 
-/* --- sysctl
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- sysctl ----------------------------------------------------------------------------------------------------- */
 
 static long (*const sysctls[])(struct hc_call *c, struct xen_sysctl *op) = {
     [XEN_SYSCTL_readconsole] = read_console,
@@ -337,8 +272,6 @@ static long (*const sysctls[])(struct hc_call *c, struct xen_sysctl *op) = {
     [XEN_SYSCTL_sched_id] = sched_id,
     [XEN_SYSCTL_getdomaininfolist] = list_domains,
     [XEN_SYSCTL_debug_keys] = debug_keys,
-    [XEN_SYSCTL_getcpuinfo] = cpu_info,
-    [XEN_SYSCTL_availheap] = avail_heap,
     [XEN_SYSCTL_get_pmstat] = get_pmstat,
     [XEN_SYSCTL_pm_op] = pm_op,
     [XEN_SYSCTL_cputopoinfo] = cpu_topology,
@@ -364,8 +297,7 @@ long hc_sysctl(struct hc_call *c)
     return rc;
 }
 
-/* --- physdev_op
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- physdev_op ------------------------------------------------------------------------------------------------- */
 
 /* A device the control domain found. Those of the boot are there already. */
 static long add_device(struct domain *d, uint32_t sbdf)
@@ -414,15 +346,6 @@ static long reserve_mmcfg(struct hc_call *c)
     return rc == -EEXIST ? 0 : rc;
 }
 
-/* The IOAPIC's redirection entry says the same. */
-static long setup_gsi(struct hc_call *c)
-{
-    struct physdev_setup_gsi x;
-    if (guest_read(c->v, &x, c->arg[1], sizeof(x)))
-        return -EFAULT;
-    return x.gsi < 0 || (unsigned)x.gsi >= irq_nr_gsis() || x.triggering > 1 || x.polarity > 1 ? -EINVAL : 0;
-}
-
 long hc_physdev(struct hc_call *c)
 {
     switch (c->arg[0]) {
@@ -432,10 +355,9 @@ long hc_physdev(struct hc_call *c)
     case PHYSDEVOP_release_msix:
     case PHYSDEVOP_restore_msi_ext: return device_op(c);
     case PHYSDEVOP_pci_mmcfg_reserved: return reserve_mmcfg(c);
-    case PHYSDEVOP_setup_gsi: return setup_gsi(c);
     case PHYSDEVOP_dbgp_op: /* the console does not use a debug port of EHCI */ return 0;
     case PHYSDEVOP_map_pirq:
     case PHYSDEVOP_unmap_pirq: return -EOPNOTSUPP;
-    default: /* eoi, irq_status_query, get_free_pirq, ...: interrupts of PV domains */ return -ENOSYS;
+    default: /* eoi, setup_gsi, get_free_pirq, ...: interrupts of PV domains */ return -ENOSYS;
     }
 }

@@ -21,7 +21,6 @@
 #define CMD_BITS 6 /* MEMOP_EXTENT_SHIFT */
 #define CMD_MASK 63
 #define MAX_ORDER 9 /* 2 MiB: what is zeroed or freed between two looks at the time */
-#define E820_RAM 1
 
 struct machine hv_machine;
 
@@ -88,40 +87,7 @@ static long reservation(struct hc_call *c, int (*act)(struct domain *d, gfn_t g,
     return done;
 }
 
-/* Nothing is put aside: domains are built one after the other. Who builds one learns in time whether it would fit. */
-static long claim_pages(struct hc_call *c)
-{
-    struct xen_memory_reservation r;
-    struct frame_stats stats;
-    struct domain *d;
-    int rc = c->d->control ? door_read(c, &r, sizeof(r), &r.domid, &d) : -EPERM;
-    if (rc)
-        return rc;
-    frame_stats(&stats);
-    if (r.nr_extents > stats.free + load_relaxed(&d->p2m.ram))
-        rc = -ENOMEM;
-    domain_put(d);
-    return rc;
-}
-
 /* --- the physmap ------------------------------------------------------------------------------------------------ */
-
-/* A page of the domain's own moves to another gfn. */
-static int move_page(struct domain *d, gfn_t from, gfn_t to)
-{
-    if (from.n == to.n)
-        return is_ram(p2m_lookup(&d->p2m, from)) ? 0 : -EINVAL;
-    mfn_t m = p2m_get_frame(&d->p2m, from, true, false);
-    if (!mfn_valid(m))
-        return -EINVAL;
-    int rc = p2m_map(&d->p2m, to, m, 0, P2M_RAM);
-    if (rc) {
-        frame_put(m);
-        return rc;
-    }
-    frame_set_gfn(m, to);
-    return p2m_unmap(&d->p2m, from, 0); /* on an error the page is at both places, and counted twice */
-}
 
 /* A page of another domain's becomes visible; the entry keeps a reference of it. */
 static int map_foreign(struct hc_call *c, struct domain *d, domid_t id, uint64_t index, gfn_t g)
@@ -160,8 +126,6 @@ static int add_page(struct hc_call *c, struct domain *d, unsigned space, domid_t
     uint64_t index = index_gpfn[0];
     gfn_t g = gfn(index_gpfn[1]);
     switch (space) {
-    case XENMAPSPACE_gmfn:
-    case XENMAPSPACE_gmfn_range: return move_page(d, gfn(index), g);
     case XENMAPSPACE_shared_info: return index ? -EINVAL : map_shared(d, ptr_mfn(d->shared_info), g);
     case XENMAPSPACE_grant_table: return map_shared(d, grant_frame(d, index), g); /* version 1: no status frames */
     case XENMAPSPACE_gmfn_foreign: return map_foreign(c, d, id, index, g);
@@ -174,20 +138,11 @@ static long add_to_physmap(struct hc_call *c)
 {
     struct xen_add_to_physmap x;
     struct domain *d;
-    uint64_t done = start_extent(c);
     int rc = door_read(c, &x, sizeof(x), &x.domid, &d);
     if (rc)
         return rc;
-    if (x.space == XENMAPSPACE_gmfn_foreign)
-        rc = -ENOSYS; /* batches only: there is no room for the domain here */
-    uint64_t count = x.space == XENMAPSPACE_gmfn_range ? x.size : 1;
-    for (; done < count && !rc; done++) {
-        if (done > start_extent(c) && hypercall_preempt(c)) {
-            domain_put(d);
-            return again(c, done);
-        }
-        rc = add_page(c, d, x.space, 0, (uint64_t[]){ x.idx + done, x.gpfn + done });
-    }
+    /* Foreign pages come in batches only: there is no room for their domain here. */
+    rc = x.space == XENMAPSPACE_gmfn_foreign ? -ENOSYS : add_page(c, d, x.space, 0, (uint64_t[]){ x.idx, x.gpfn });
     iommu_flush(d);
     domain_put(d);
     return rc;
@@ -201,8 +156,6 @@ static long add_batch(struct hc_call *c)
     int rc = door_read(c, &x, sizeof(x), &x.domid, &d);
     if (rc)
         return rc;
-    if (x.space == XENMAPSPACE_gmfn_range)
-        rc = -EINVAL;
     for (; !rc && done < x.size; done++) {
         if (done > start_extent(c) && hypercall_preempt(c)) {
             rc = again(c, done);
@@ -235,8 +188,7 @@ static long remove_from_physmap(struct hc_call *c)
     return rc;
 }
 
-/* --- pages of the hypervisor's for tools ---------------------------------------------------------------------------
- */
+/* --- pages of the hypervisor's for tools -------------------------------------------------------------------------- */
 
 static int acquire_page(struct hc_call *c, struct domain *d, uint64_t index, uint64_t g)
 {
@@ -278,83 +230,7 @@ static long acquire_resource(struct hc_call *c)
     return rc;
 }
 
-/* --- maps and counts ------------------------------------------------------------------------------------------------
- */
-
-static long write_map(struct hc_call *c, const struct e820entry *map, unsigned count)
-{
-    struct xen_memory_map x;
-    if (!map)
-        return -ENOSYS;
-    if (guest_read(c->v, &x, c->arg[1], sizeof(x)))
-        return -EFAULT;
-    unsigned fits = x.buffer.p ? MIN(x.nr_entries, count) : count;
-    if (x.buffer.p && guest_write(c->v, (uintptr_t)x.buffer.p, map, fits * sizeof(*map)))
-        return -EFAULT;
-    x.nr_entries = fits;
-    return guest_write(c->v, c->arg[1], &x, sizeof(x));
-}
-
-static long memory_map(struct hc_call *c) { return write_map(c, c->d->e820, c->d->nr_e820); }
-
-static long machine_memory_map(struct hc_call *c)
-{
-    return c->d->control ? write_map(c, hv_machine.e820, hv_machine.nr_e820) : -EPERM;
-}
-
-static long set_memory_map(struct hc_call *c)
-{
-    struct xen_foreign_memory_map x;
-    struct domain *d;
-    int rc = c->d->control ? door_read(c, &x, sizeof(x), &x.domid, &d) : -EPERM;
-    if (rc)
-        return rc;
-    struct e820entry *map = page_alloc();
-    if (!map || x.map.nr_entries > E820_MAX)
-        rc = map ? -EINVAL : -ENOMEM;
-    rc = rc ? rc : guest_read(c->v, map, (uintptr_t)x.map.buffer.p, x.map.nr_entries * sizeof(*map));
-    spin_lock(&d->lock);
-    if (!rc && d->e820)
-        rc = -EBUSY; /* once only: the domain reads it without a lock */
-    if (!rc) {
-        d->nr_e820 = x.map.nr_entries;
-        d->e820 = map;
-        map = NULL;
-    }
-    spin_unlock(&d->lock);
-    domain_put(d);
-    if (map)
-        page_free(map);
-    return rc;
-}
-
-static uint64_t highest_gfn(const struct domain *d)
-{
-    uint64_t end = PAGE_SIZE;
-    for (unsigned i = 0; i < d->nr_e820; i++)
-        if (d->e820[i].type == E820_RAM)
-            end = MAX(end, d->e820[i].addr + d->e820[i].size);
-    return (end >> PAGE_SHIFT) - 1;
-}
-
-static long count_of(struct hc_call *c)
-{
-    struct xen_memory_domain x;
-    struct domain *d;
-    long rc = door_read(c, &x, sizeof(x), &x.domid, &d);
-    if (rc)
-        return rc;
-    if (command(c) == XENMEM_current_reservation)
-        rc = load_relaxed(&d->p2m.ram);
-    else if (command(c) == XENMEM_maximum_reservation)
-        rc = MIN(d->max_pages, INT64_MAX);
-    else
-        rc = highest_gfn(d);
-    domain_put(d);
-    return rc;
-}
-
-static long maximum_ram_page(struct hc_call *c) { return hv_machine.max_page; }
+/* --- facts ------------------------------------------------------------------------------------------------------- */
 
 /* There is no populate-on-demand; tools set and ask a target all the same. */
 static long pod_target(struct hc_call *c)
@@ -379,17 +255,9 @@ static long none_shared(struct hc_call *c) { return 0; }
 static long (*const operations[CMD_MASK + 1])(struct hc_call *c) = {
     [XENMEM_decrease_reservation] = decrease_reservation,
     [XENMEM_populate_physmap] = populate_physmap,
-    [XENMEM_claim_pages] = claim_pages,
-    [XENMEM_maximum_ram_page] = maximum_ram_page,
-    [XENMEM_current_reservation] = count_of,
-    [XENMEM_maximum_reservation] = count_of,
-    [XENMEM_maximum_gpfn] = count_of,
     [XENMEM_add_to_physmap] = add_to_physmap,
     [XENMEM_add_to_physmap_batch] = add_batch,
     [XENMEM_remove_from_physmap] = remove_from_physmap,
-    [XENMEM_memory_map] = memory_map,
-    [XENMEM_machine_memory_map] = machine_memory_map,
-    [XENMEM_set_memory_map] = set_memory_map,
     [XENMEM_set_pod_target] = pod_target,
     [XENMEM_get_pod_target] = pod_target,
     [XENMEM_acquire_resource] = acquire_resource,

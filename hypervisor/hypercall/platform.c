@@ -19,20 +19,10 @@
 #define NS 1000000000ull
 #define NAME_MAX_BYTES PAGE_SIZE
 #define DATA_ORDER 4 /* variables of up to 64 KiB */
-#define CX_MAX 8
 #define DATA_MAX (PAGE_SIZE << DATA_ORDER)
 
 _Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
 _Static_assert(sizeof(struct efi_guid) == sizeof(struct xenpf_efi_guid), "the same GUID");
-_Static_assert(sizeof(struct efi_time) == sizeof(struct xenpf_efi_time) &&
-                   offsetof(struct efi_time, nanosecond) == offsetof(struct xenpf_efi_time, ns) &&
-                   offsetof(struct efi_time, daylight) == offsetof(struct xenpf_efi_time, daylight),
-               "the same time");
-
-static struct pm_data pm_data[MACHINE_MAX_CPUS];
-
-const struct pm_data *door_pm_data(unsigned cpu) { return &pm_data[cpu]; }
-
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* The wall clock said secs.nsecs when system time was `at`. */
@@ -50,28 +40,7 @@ static long settime64(struct hc_call *c, struct xen_platform_op *op)
     return t->mbz ? -EINVAL : set_time(t->secs, t->nsecs, t->system_time);
 }
 
-/* --- EFI runtime services
- * --------------------------------------------------------------------------------------------- */
-
-static long get_time(struct xenpf_efi_runtime_call *e)
-{
-    struct efi_time_capabilities can = { 0 };
-    struct efi_time time = { 0 };
-    e->status = efi_leave(efi_enter()->get_time(&time, &can));
-    memcpy(&e->u.get_time.time, &time, sizeof(time));
-    e->u.get_time.resolution = can.resolution;
-    e->u.get_time.accuracy = can.accuracy;
-    e->misc = can.sets_to_zero ? XEN_EFI_GET_TIME_SET_CLEARS_NS : 0;
-    return 0;
-}
-
-static long set_efi_time(struct xenpf_efi_runtime_call *e)
-{
-    struct efi_time time;
-    memcpy(&time, &e->u.set_time, sizeof(time));
-    e->status = efi_leave(efi_enter()->set_time(&time));
-    return 0;
-}
+/* --- EFI runtime services --------------------------------------------------------------------------------------- */
 
 /* A name of at most a page, with its end; what follows it may not be readable. */
 static long read_name(struct hc_call *c, uint16_t *name, uint64_t at)
@@ -172,18 +141,15 @@ static long efi_call(struct hc_call *c, struct xen_platform_op *op)
     if (e->misc && e->function != XEN_EFI_set_variable && e->function != XEN_EFI_query_variable_info)
         return -EINVAL; /* the others have no flags */
     switch (e->function) {
-    case XEN_EFI_get_time: return get_time(e);
-    case XEN_EFI_set_time: return set_efi_time(e);
     case XEN_EFI_get_variable:
     case XEN_EFI_set_variable:
     case XEN_EFI_get_next_variable_name: return efi_variable_call(c, e);
     case XEN_EFI_query_variable_info: return query_variables(e);
-    default: return -ENOSYS;
+    default: return -ENOSYS; /* clocks among them: a control domain has the RTC itself */
     }
 }
 
-/* --- firmware tables
- * -------------------------------------------------------------------------------------------------- */
+/* --- firmware tables -------------------------------------------------------------------------------------------- */
 
 static long efi_vendor(struct hc_call *c, union xenpf_efi_info *info)
 {
@@ -204,12 +170,8 @@ static long efi_vendor(struct hc_call *c, union xenpf_efi_info *info)
 static long firmware_info(struct hc_call *c, struct xen_platform_op *op)
 {
     union xenpf_efi_info *info = &op->u.firmware_info.u.efi_info;
-    uint64_t start, size, attributes;
-    uint32_t type;
-    if (op->u.firmware_info.type != XEN_FW_EFI_INFO)
-        return -ENOSYS; /* the rest comes from a BIOS */
-    if (!efi_runtime_present())
-        return -ENOSYS;
+    if (op->u.firmware_info.type != XEN_FW_EFI_INFO || !efi_runtime_present())
+        return -ENOSYS; /* other types come from a BIOS */
     switch (op->u.firmware_info.index) {
     case XEN_FW_EFI_VERSION: info->version = hv_efi.revision; return 0;
     case XEN_FW_EFI_RT_VERSION: info->version = hv_efi.runtime_revision; return 0;
@@ -218,21 +180,11 @@ static long firmware_info(struct hc_call *c, struct xen_platform_op *op)
         info->cfg.nent = hv_efi.nr_config_tables;
         return 0;
     case XEN_FW_EFI_VENDOR: return efi_vendor(c, info);
-    case XEN_FW_EFI_MEM_INFO:
-        if (!efi_memory_range(info->mem.addr, &start, &size, &attributes, &type))
-            return -EINVAL;
-        /* From the address asked for to the end of its range. */
-        size = MIN(size - (info->mem.addr - start), info->mem.size ? info->mem.size : ~0ull);
-        info->mem.size = size;
-        info->mem.attr = attributes;
-        info->mem.type = type;
-        return 0;
     default: return -ENOENT;
     }
 }
 
-/* --- processors
- * --------------------------------------------------------------------------------------------------------- */
+/* --- processors ------------------------------------------------------------------------------------------------- */
 
 static long cpu_info(struct hc_call *c, struct xen_platform_op *op)
 {
@@ -247,51 +199,11 @@ static long cpu_info(struct hc_call *c, struct xen_platform_op *op)
     return 0;
 }
 
-/* All are online, always. */
-static long cpu_hotplug(struct hc_call *c, struct xen_platform_op *op)
-{
-    if (op->u.cpu_ol.cpuid >= metal_nr_cpus())
-        return -EINVAL;
-    return op->cmd == XENPF_cpu_online ? 0 : -EBUSY;
-}
+/* --- power ------------------------------------------------------------------------------------------------------ */
 
-/* --- power
- * ------------------------------------------------------------------------------------------------------------------ */
-
-static long px_data(struct hc_call *c, const struct xen_processor_performance *p, struct pm_data *data)
-{
-    uint32_t count = MIN(p->state_count, ARRAY_SIZE(data->px_mhz));
-    if (!(p->flags & XEN_PX_PSS))
-        return 0; /* a change of the limit only */
-    if (!p->state_count)
-        return -EINVAL;
-    for (uint32_t i = 0; i < count; i++) {
-        struct xen_processor_px px;
-        if (guest_read(c->v, &px, (uintptr_t)(p->states.p + i), sizeof(px)))
-            return -EFAULT;
-        data->px_mhz[i] = px.core_frequency;
-    }
-    data->nr_px = count;
-    return 0;
-}
-
-/* What Linux's ACPI code read in the AML, by ACPI processor number. */
-static long set_pm_info(struct hc_call *c, struct xen_platform_op *op)
-{
-    struct xenpf_set_processor_pminfo *p = &op->u.set_pminfo;
-    unsigned cpu = 0;
-    while (cpu < metal_nr_cpus() && hv_machine.cpu[cpu].acpi_id != p->id)
-        cpu++;
-    if (p->type == XEN_PM_PDC)
-        return 0; /* _PDC's capability bits stay as the control domain has them */
-    if (cpu == metal_nr_cpus())
-        return -EINVAL;
-    switch (p->type) {
-    case XEN_PM_PX: return px_data(c, &p->u.perf, &pm_data[cpu]);
-    case XEN_PM_CX: pm_data[cpu].nr_cx = MIN(p->u.power.count, CX_MAX); return 0;
-    default: return -EINVAL;
-    }
-}
+/* What Linux's xen-acpi-processor read in the AML. It is accepted and not used: CPUs idle by HLT or MWAIT, and how fast
+ * they run is left to them. */
+static long set_pm_info(struct hc_call *c, struct xen_platform_op *op) { return 0; }
 
 static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
 {
@@ -301,8 +213,7 @@ static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
     return metal_enter_sleep(c->v, s->sleep_state, s->val_a, s->val_b);
 }
 
-/* --- the door
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- the door --------------------------------------------------------------------------------------------------- */
 
 static long (*const operations[])(struct hc_call *c, struct xen_platform_op *op) = {
     [XENPF_settime64] = settime64,
@@ -311,8 +222,6 @@ static long (*const operations[])(struct hc_call *c, struct xen_platform_op *op)
     [XENPF_enter_acpi_sleep] = enter_sleep,
     [XENPF_set_processor_pminfo] = set_pm_info,
     [XENPF_get_cpuinfo] = cpu_info,
-    [XENPF_cpu_online] = cpu_hotplug,
-    [XENPF_cpu_offline] = cpu_hotplug,
 };
 
 long hc_platform(struct hc_call *c)

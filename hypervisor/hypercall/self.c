@@ -22,7 +22,6 @@
 #include <xen/version.h>
 
 #define POLL_MAX 128
-#define SECOND_NS 1000000000ull
 
 /* --- sched_op --------------------------------------------------------------------------------------------------- */
 
@@ -31,18 +30,8 @@ static long sched_poll(struct hc_call *c)
     struct sched_poll poll;
     struct vcpu *v = c->v;
     evtchn_port_t ports[POLL_MAX];
-    if (c->abi32) {
-        struct {
-            uint32_t ports, count;
-            uint64_t timeout;
-        } poll32;
-        if (guest_read(v, &poll32, c->arg[1], sizeof(poll32)))
-            return -EFAULT;
-        poll = (struct sched_poll){ .nr_ports = poll32.count, .timeout = poll32.timeout };
-        set_xen_guest_handle_raw(poll.ports, (evtchn_port_t *)(uintptr_t)poll32.ports);
-    } else if (guest_read(v, &poll, c->arg[1], sizeof(poll))) {
+    if (guest_read(v, &poll, c->arg[1], sizeof(poll)))
         return -EFAULT;
-    }
     if (poll.nr_ports > POLL_MAX)
         return -EINVAL;
     if (guest_read(v, ports, (uintptr_t)poll.ports.p, poll.nr_ports * sizeof(ports[0])))
@@ -72,42 +61,6 @@ static long sched_shutdown(struct hc_call *c)
     return 0;
 }
 
-static long sched_remote_shutdown(struct hc_call *c)
-{
-    struct sched_remote_shutdown arg;
-    struct domain *d;
-    int rc = door_read(c, &arg, sizeof(arg), &arg.domain_id, &d);
-    if (rc)
-        return rc;
-    domain_shutdown(d, arg.reason & 0xff);
-    domain_put(d);
-    return 0;
-}
-
-static long sched_watchdog(struct hc_call *c)
-{
-    struct sched_watchdog arg;
-    struct domain *d = c->d;
-    long rc = 0;
-    if (guest_read(c->v, &arg, c->arg[1], sizeof(arg)))
-        return -EFAULT;
-    if (arg.id > ARRAY_SIZE(d->watchdog) || (!arg.id && !arg.timeout))
-        return -EINVAL;
-    uint64_t when = arg.timeout ? metal_now() + arg.timeout * SECOND_NS : ~0ull;
-    spin_lock(&d->lock);
-    if (arg.id) {
-        d->watchdog[arg.id - 1] = when;
-    } else {
-        unsigned slot = d->watchdog[0] == ~0ull ? 0 : 1;
-        rc = d->watchdog[slot] == ~0ull ? (long)slot + 1 : -ENOSPC;
-        if (rc > 0)
-            d->watchdog[slot] = when;
-    }
-    spin_unlock(&d->lock);
-    vcpu_kick(d->vcpu[0], WORK_TIMER); /* it keeps the alarm */
-    return rc;
-}
-
 long hc_sched(struct hc_call *c)
 {
     switch (c->arg[0]) {
@@ -115,16 +68,13 @@ long hc_sched(struct hc_call *c)
     case SCHEDOP_block: vcpu_block(c->v, BLOCK_HALT); return 0;
     case SCHEDOP_shutdown: return sched_shutdown(c);
     case SCHEDOP_poll: return sched_poll(c);
-    case SCHEDOP_remote_shutdown: return sched_remote_shutdown(c);
-    case SCHEDOP_watchdog: return sched_watchdog(c);
     default: return -ENOSYS;
     }
 }
 
 long hc_set_timer(struct hc_call *c)
 {
-    uint64_t when = c->abi32 ? c->arg[0] | c->arg[1] << 32 : c->arg[0];
-    c->v->singleshot = when ? when : ~0ull;
+    c->v->singleshot = c->arg[0] ? c->arg[0] : ~0ull;
     atomic_fetch_or(&c->v->work, WORK_TIMER); /* the loop sets its alarm, or raises it at once */
     return 0;
 }
@@ -137,29 +87,27 @@ static bool stands_still(struct hc_call *c, struct vcpu *v)
     return v == c->v || (atomic_load(&v->blocked) & BLOCK_DOWN && !sched_running(v));
 }
 
-static long vcpu_register(struct hc_call *c, struct vcpu *v)
+static long register_info(struct hc_call *c, struct vcpu *v)
 {
     struct vcpu_register_vcpu_info arg;
-    uint64_t linear;
-    int rc;
     if (!stands_still(c, v))
         return -EINVAL;
-    if (c->arg[0] == VCPUOP_register_vcpu_info) {
-        if (guest_read(c->v, &arg, c->arg[2], sizeof(arg)))
-            return -EFAULT;
-        return vcpu_register_info(v, gfn(arg.mfn), arg.offset);
-    }
-    /* Both structures are one linear address. */
+    return guest_read(c->v, &arg, c->arg[2], sizeof(arg)) ? -EFAULT : vcpu_register_info(v, gfn(arg.mfn), arg.offset);
+}
+
+/* Times and states of a vCPU where its kernel can read them; both structures are one linear address. */
+static long register_area(struct hc_call *c, struct vcpu *v, bool time)
+{
+    uint64_t linear;
+    if (!stands_still(c, v))
+        return -EINVAL;
     if (guest_read(c->v, &linear, c->arg[2], sizeof(linear)))
         return -EFAULT;
-    if (c->arg[0] == VCPUOP_register_vcpu_time_memory_area) {
-        rc = vcpu_register_area(c->v, &v->time_area, linear, sizeof(struct vcpu_time_info));
-        if (!rc)
-            vcpu_update_time(v);
-        return rc;
-    }
-    rc = vcpu_register_area(c->v, &v->runstate_area, linear, sizeof(struct vcpu_runstate_info));
-    if (!rc)
+    int rc = vcpu_register_area(c->v, time ? &v->time_area : &v->runstate_area, linear,
+                                time ? sizeof(struct vcpu_time_info) : sizeof(struct vcpu_runstate_info));
+    if (!rc && time)
+        vcpu_update_time(v);
+    else if (!rc)
         vcpu_update_runstate(v, metal_now());
     return rc;
 }
@@ -178,13 +126,6 @@ static long vcpu_timer(struct hc_call *c, struct vcpu *v, bool set)
     return 0;
 }
 
-static long vcpu_runstate(struct hc_call *c, struct vcpu *v)
-{
-    struct vcpu_runstate_info info = { .state = v->sched.state, .state_entry_time = v->sched.state_since };
-    sched_runstate(v, metal_now(), info.time);
-    return guest_write(c->v, c->arg[2], &info, sizeof(info));
-}
-
 long hc_vcpu(struct hc_call *c)
 {
     struct vcpu *v = c->arg[1] < c->d->max_vcpus ? c->d->vcpu[c->arg[1]] : NULL;
@@ -192,10 +133,9 @@ long hc_vcpu(struct hc_call *c)
         return -ENOENT;
     switch (c->arg[0]) {
     case VCPUOP_is_up: return !(atomic_load(&v->blocked) & BLOCK_DOWN);
-    case VCPUOP_get_runstate_info: return vcpu_runstate(c, v);
-    case VCPUOP_register_vcpu_info:
-    case VCPUOP_register_runstate_memory_area:
-    case VCPUOP_register_vcpu_time_memory_area: return vcpu_register(c, v);
+    case VCPUOP_register_vcpu_info: return register_info(c, v);
+    case VCPUOP_register_runstate_memory_area: return register_area(c, v, false);
+    case VCPUOP_register_vcpu_time_memory_area: return register_area(c, v, true);
     case VCPUOP_set_singleshot_timer: return vcpu_timer(c, v, true);
     case VCPUOP_stop_singleshot_timer: return vcpu_timer(c, v, false);
     case VCPUOP_stop_periodic_timer: return 0; /* there is none; Linux stops it all the same */
@@ -204,15 +144,6 @@ long hc_vcpu(struct hc_call *c)
 }
 
 /* --- hvm_op ----------------------------------------------------------------------------------------------------- */
-
-enum { SELF_SET = 1, SELF_GET = 2, TOOL_SET = 4, TOOL_GET = 8, TOOLS = TOOL_SET | TOOL_GET, ALL = 15 };
-
-/* Who may do what with which parameter; the others do not exist for anyone. */
-static const uint8_t param_rules[HVM_NR_PARAMS] = {
-    [HVM_PARAM_CALLBACK_IRQ] = ALL,   [HVM_PARAM_STORE_PFN] = TOOLS | SELF_GET,
-    [HVM_PARAM_STORE_EVTCHN] = ALL,   [HVM_PARAM_CONSOLE_PFN] = TOOLS | SELF_GET,
-    [HVM_PARAM_CONSOLE_EVTCHN] = ALL,
-};
 
 /* How events are announced to vCPUs that have no vector of their own: by one, or not at all. Type 0 is a line of the
  * IOAPIC, which is not raised: Linux names line 1 when its vCPUs have vectors, and 0 before it starts another kernel.
@@ -229,16 +160,8 @@ static int set_callback(struct domain *d, uint64_t value)
     return 0;
 }
 
-static int param_set(struct domain *d, const struct xen_hvm_param *p)
-{
-    spin_lock(&d->lock);
-    int rc = p->index == HVM_PARAM_CALLBACK_IRQ ? set_callback(d, p->value) : 0;
-    if (!rc)
-        d->hvm_params[p->index] = p->value;
-    spin_unlock(&d->lock);
-    return rc;
-}
-
+/* The only parameter that can be set. A control domain asks for its store and console, and is told that there is none:
+ * it provides them itself. */
 static long hvm_param(struct hc_call *c, bool set)
 {
     struct xen_hvm_param p;
@@ -246,19 +169,13 @@ static long hvm_param(struct hc_call *c, bool set)
     int rc = door_read(c, &p, sizeof(p), &p.domid, &d);
     if (rc)
         return rc;
-    uint8_t may = d == c->d ? (set ? SELF_SET : SELF_GET) : (set ? TOOL_SET : TOOL_GET);
-    if (p.index >= HVM_NR_PARAMS || !param_rules[p.index])
-        rc = -EINVAL;
-    else if (!(param_rules[p.index] & may))
-        rc = -EPERM;
-    else if (set)
-        rc = param_set(d, &p);
-    else
-        p.value = d->hvm_params[p.index];
     domain_put(d);
-    if (!rc && !set && guest_write(c->v, c->arg[1], &p, sizeof(p)))
-        rc = -EFAULT;
-    return rc;
+    if (d == c->d && set && p.index == HVM_PARAM_CALLBACK_IRQ)
+        return set_callback(d, p.value);
+    if (d != c->d || set || (p.index != HVM_PARAM_STORE_PFN && p.index != HVM_PARAM_STORE_EVTCHN))
+        return -EINVAL;
+    p.value = 0;
+    return guest_write(c->v, c->arg[1], &p, sizeof(p));
 }
 
 static long hvm_upcall_vector(struct hc_call *c)
@@ -322,12 +239,6 @@ static long put_compile_info(struct hc_call *c)
     return guest_write(c->v, c->arg[1], &info, sizeof(info));
 }
 
-static long put_parameters(struct hc_call *c)
-{
-    uint64_t virt_start = 0; /* nothing of ours is in the guest's address space */
-    return guest_write(c->v, c->arg[1], &virt_start, c->abi32 ? 4 : 8);
-}
-
 long hc_version(struct hc_call *c)
 {
     switch (c->arg[0]) {
@@ -338,7 +249,7 @@ long hc_version(struct hc_call *c)
         return put_string(c, "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",
                           XEN_CAPABILITIES_INFO_LEN);
     case XENVER_changeset: return put_string(c, "bulkhead", XEN_CHANGESET_INFO_LEN);
-    case XENVER_platform_parameters: return put_parameters(c);
+    case XENVER_platform_parameters: return put_string(c, "", 8); /* virt_start 0: nothing of ours is there */
     case XENVER_get_features: return put_features(c);
     case XENVER_pagesize: return c->arg[1] ? -EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle: return guest_write(c->v, c->arg[1], c->d->handle, sizeof(c->d->handle));

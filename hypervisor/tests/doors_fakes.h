@@ -147,12 +147,6 @@ size_t log_ring_read(char *to, size_t size, uint32_t *index, bool clear, bool in
 }
 void console_debug_key(char key) { fake_keys++; }
 
-static uint64_t efi_api fake_efi_get_time(struct efi_time *time, struct efi_time_capabilities *capabilities)
-{
-    time->year = 2026;
-    return EFI_SUCCESS;
-}
-static uint64_t efi_api fake_efi_set_time(const struct efi_time *time) { return EFI_SUCCESS; }
 static uint64_t efi_api fake_efi_get_variable(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
                                               uint64_t *size, void *data)
 {
@@ -187,24 +181,13 @@ static uint64_t efi_api fake_efi_query_variable_info(uint32_t attributes, uint64
 {
     return EFI_SUCCESS;
 }
-static const struct efi_services fake_efi = { .get_time = fake_efi_get_time,
-                                              .set_time = fake_efi_set_time,
-                                              .get_variable = fake_efi_get_variable,
+static const struct efi_services fake_efi = { .get_variable = fake_efi_get_variable,
                                               .next_variable = fake_efi_next_variable,
                                               .set_variable = fake_efi_set_variable,
                                               .query_variable_info = fake_efi_query_variable_info };
 bool efi_runtime_present(void) { return true; }
 const struct efi_services *efi_enter(void) { return &fake_efi; }
 uint64_t efi_leave(uint64_t status) { return status; }
-bool efi_memory_range(uint64_t address, uint64_t *start, uint64_t *size, uint64_t *attributes, uint32_t *type)
-{
-    *start = 0x100000;
-    *size = 0x100000;
-    *attributes = 0xf;
-    *type = 6;
-    return address - *start < *size;
-}
-
 /* --- a control domain with RAM and identity page tables
  * ----------------------------------------------------------------- */
 

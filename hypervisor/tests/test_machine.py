@@ -22,10 +22,16 @@ def test_xens_tools_give_sensible_answers(machine):
     assert "Bulkhead hypervisor" in machine.run("xl dmesg").out
     assert "Domain-0" in machine.run("xentop -b -i 1").out
     assert "nr_features" in machine.run("xen-cpuid").out
-    assert "idle time" in machine.run("xenpm get-cpuidle-states").out
+    assert "CPUID policy" in machine.run("xen-cpuid -p").out
+    assert re.search(r"C1 .*\n +residency +\[ +[1-9]", machine.run("xenpm get-cpuidle-states").out)
+    machine.run("xl sched-credit2 -d 0 -w 300 -c 150")
+    assert re.search(r"Domain-0 +0 +300 +150", machine.run("xl sched-credit2").out)
+    machine.run("xl sched-credit2 -d 0 -w 256 -c 0")
+    assert machine.run("xl sched-credit").out == ""  # of pools with that scheduler
     machine.run("xl pci-assignable-list")
-    machine.run("xl debug-keys q")
-    assert "domains and their vCPUs" in machine.run("xl dmesg").out
+    machine.run("xl debug-keys qm")
+    log = machine.run("xl dmesg").out
+    assert "domains and their vCPUs" in log and "KiB the hypervisor's" in log
     machine.run("xenstore-write /tool/bench yes")
     assert machine.run("xenstore-read /tool/bench").out == "yes\n"
 

@@ -12,32 +12,17 @@
 #define EFI_SUCCESS 0ull
 #define EFI_UNSUPPORTED (BIT(63) | 3)
 
-struct efi_time {
-    uint16_t year;
-    uint8_t month, day, hour, minute, second, pad1;
-    uint32_t nanosecond;
-    int16_t timezone;
-    uint8_t daylight, pad2;
-};
-
 struct efi_guid {
     uint32_t data1;
     uint16_t data2, data3;
     uint8_t data4[8];
 };
 
-struct efi_time_capabilities {
-    uint32_t resolution, accuracy;
-    uint8_t sets_to_zero;
-};
-
 #define efi_api __attribute__((ms_abi))
 struct efi_services {
     uint64_t signature;
     uint32_t revision, size, crc, reserved;
-    uint64_t(efi_api *get_time)(struct efi_time *time, struct efi_time_capabilities *capabilities);
-    uint64_t(efi_api *set_time)(const struct efi_time *time);
-    void *get_wakeup, *set_wakeup, *set_virtual_address_map, *convert_pointer;
+    void *get_time, *set_time, *get_wakeup, *set_wakeup, *set_virtual_address_map, *convert_pointer;
     uint64_t(efi_api *get_variable)(const uint16_t *name, const struct efi_guid *vendor, uint32_t *attributes,
                                     uint64_t *size, void *data);
     uint64_t(efi_api *next_variable)(uint64_t *size, uint16_t *name, struct efi_guid *vendor);
@@ -49,7 +34,7 @@ struct efi_services {
 };
 
 bool efi_runtime_present(void);
-/* status = efi_leave(efi_enter()->get_time(...)): one call, with pointers into memory of the hypervisor's only. The
+/* status = efi_leave(efi_enter()->get_variable(...)): one call, with pointers into memory of the hypervisor's only. The
  * services must be present. */
 const struct efi_services *efi_enter(void);
 uint64_t efi_leave(uint64_t status);
@@ -62,7 +47,5 @@ struct efi_info {
     const uint16_t *vendor;                  /* the hypervisor's copy, ends with 0 */
 };
 extern struct efi_info hv_efi;
-/* The range of the firmware's memory map that contains `address`; false: none. `size` in bytes. */
-bool efi_memory_range(uint64_t address, uint64_t *start, uint64_t *size, uint64_t *attributes, uint32_t *type);
 
 #endif

@@ -14,7 +14,6 @@ struct hc_call {
     struct domain *d;
     uint64_t arg[6];
     uint64_t stop_at; /* hypercall_preempt()'s; 0 at the start */
-    bool abi32;       /* 32-bit structures and registers */
 };
 
 /* Not results of the ABI: the instruction is run again later. AGAIN: preempted (args hold the rest); BLOCK: the vCPU

@@ -54,10 +54,8 @@ static void one(struct vcpu *v, const struct input *in, const uint8_t *arg, size
     fake_mode.cpl = in->mode >> 2 == 63 ? 3 : 0;
     r->rip = 0x1000;
     r->r[RAX] = number;
-    r->r[RDI] = r->r[RBX] = versioned                          ? ARG
-                            : number == __HYPERVISOR_multicall ? ARG
-                                                               : cmd | (uint64_t)(in->count & 0xff00) << 4;
-    r->r[RSI] = r->r[RCX] = number == __HYPERVISOR_vcpu_op || number == __HYPERVISOR_multicall ? in->count & 3 : ARG;
+    r->r[RDI] = versioned ? ARG : number == __HYPERVISOR_multicall ? ARG : cmd | (uint64_t)(in->count & 0xff00) << 4;
+    r->r[RSI] = number == __HYPERVISOR_vcpu_op || number == __HYPERVISOR_multicall ? in->count & 3 : ARG;
     r->r[RDX] = number == __HYPERVISOR_vcpu_op ? ARG : number == __HYPERVISOR_console_io ? DATA : in->count;
     if (number == __HYPERVISOR_console_io)
         r->r[RSI] = in->count;

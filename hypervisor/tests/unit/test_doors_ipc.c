@@ -118,13 +118,6 @@ static void test_grants(void)
 
     CHECK(grants(1, GNTTABOP_copy, 64, 1) == 0 &&
           *(int16_t *)(memory + 64 + offsetof(struct gnttab_copy, status)) == -10);
-    struct gnttab_setup_table s = { .dom = DOMID_SELF, .nr_frames = 2, .frame_list.p = (void *)512 };
-    put(&s, sizeof s);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 1) == 0 && ((uint64_t *)(memory + 512))[1] == 0x1000 + 301);
-    s.nr_frames = 5;
-    put(&s, sizeof s);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 1) == 0 && *(int16_t *)(memory + 72) == GNTST_general_error);
-    CHECK(grants(1, GNTTABOP_setup_table, 64, 2) == -EINVAL);
     uint32_t query[4] = { 0 };
     put(query, sizeof query);
     CHECK(grants(1, GNTTABOP_query_size, 64, 1) == 0 && *(int16_t *)(memory + 76) == GNTST_permission_denied);
