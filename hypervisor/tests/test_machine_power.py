@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The machine sleeps and wakes up (S3), a person at its serial line, and errors that end in a report."""
+import re
 import time
 
 import pytest
 
+from bench import emulator
 from bench.errors import BenchError
-from hypervisor.tests.machines import until
+from hypervisor.tests import processor_aml
+from hypervisor.tests.machines import PLAIN, until
 
 # As bulkhead-install puts it there: interrupts have to be on a processor that stays.
 HOOK = "install /usr/local/lib/bulkhead/system-sleep /usr/lib/systemd/system-sleep/zz-bulkhead"
@@ -42,6 +45,20 @@ def test_the_machine_sleeps_and_wakes_up_twice(machine):
         assert "Call Trace" not in machine.run("dmesg -c").out
 
 
+def test_frequencies_and_idle_states_are_accepted(bench, monkeypatch, tmp_path):
+    """What xen-acpi-processor reads in ACPI's tables comes back by Xen's tools."""
+    aml, qemu = tmp_path / "processors.aml", emulator.command()
+    aml.write_bytes(processor_aml.table(PLAIN.smp))
+    monkeypatch.setattr(emulator, "command", lambda: (*qemu, "-acpitable", f"sig=SSDT,data={aml}"))
+    machine = bench.boot(PLAIN, "frequencies")
+    machine.run("modprobe xen-acpi-processor")
+    states = machine.run("xenpm get-cpufreq-states").out
+    for mhz in processor_aml.FREQUENCIES:
+        assert len(re.findall(rf"\[ *{mhz} MHz\]", states)) == PLAIN.smp, states
+    idle = machine.run("xenpm get-cpuidle-states").out
+    assert len(re.findall(rf"total C-states +: {processor_aml.IDLE_STATES + 1}$", idle, re.MULTILINE)) == PLAIN.smp, idle
+
+
 def test_keys_on_the_serial_line(machine):
     console = machine.consoles["main"]
     mark = console.mark()
@@ -61,6 +78,17 @@ def test_an_nmi_shows_where_a_processor_is(machine):
     machine.nmi()
     machine.wait(r"CPU 0: NMI[^$]*svm_run|CPU 0: NMI[^$]*idle|CPU 0: NMI[^$]*vcpu_loop", 30, since=mark)
     machine.run("xl list")
+
+
+def test_a_machine_check_is_reported(machine):
+    """On a processor that no vCPU uses, so that it is the hypervisor's (QEMU brings it to a guest past the hypervisor)."""
+    machine.run("echo 0 >/sys/devices/system/cpu/cpu1/online")
+    since = machine.consoles["main"].mark()
+    machine.qmp.execute("human-monitor-command", command_line="mce 1 3 0xbe00000000000135 5 0xdead000 0")
+    machine.wait(r"Machine check, status 5", 60)
+    machine.wait(r"bank 3: status be00000000000135 address 0*dead000", 60)
+    machine.wait(r"CPU 1: exception 18 MC", 60)
+    machine.wait("loaded by bulkhead.efi", 120, since=since)
 
 
 def test_a_stack_that_overflows_is_told_of(machine):
