@@ -129,8 +129,7 @@ noreturn void hv_main(const struct bootinfo *info)
     c->apic_id = apic_id();
     pci_init();
     choose_vendor();
-    iommu_init(hv_board.ivrs, hv_board.dmar);
-    iommu_fault_vector(VECTOR_IOMMU, hv_cpus[0]->apic_id);
+    iommu_init();
     board_add_ioapics();
     efi_init();
     sched_init(hv_machine.nr_cpus);

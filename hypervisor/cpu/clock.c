@@ -39,7 +39,7 @@ struct reference {
 
 static volatile uint8_t *hpet;
 static uint32_t read_hpet(void) { return *(volatile uint32_t *)(hpet + HPET_COUNTER); }
-static uint32_t read_pm_timer(void) { return inl(hv_board.pm_timer); }
+static uint32_t read_pm_timer(void) { return inl(hv_board.fadt.pm_timer); }
 
 /* The counter and the TSC at the same moment: of a few readings the one that took least, for an SMI or, under another
  * hypervisor, the loss of the CPU may come in between. */
@@ -129,7 +129,7 @@ void clock_init(void)
     uint64_t ns = 0, ticks = 0;
     if (hv_board.hpet)
         ticks = measure_hpet(&ns);
-    if (!ticks && hv_board.pm_timer)
+    if (!ticks && hv_board.fadt.pm_timer)
         ticks = measure_pm_timer(&ns);
     if (!ticks)
         panic("There is no clock (HPET or ACPI PM timer) to measure the processor's speed with.");

@@ -524,8 +524,6 @@ static void reserved_handle(uint8_t vector)
     apic_eoi();
     if (vector == VECTOR_TIMER)
         clock_alarm();
-    else if (vector == VECTOR_IOMMU)
-        iommu_poll_faults();
     else if (vector == VECTOR_SERIAL)
         console_poll();
     else if (vector != VECTOR_KICK && vector != VECTOR_CALL) /* whose purpose was the exit from the guest */

@@ -44,10 +44,10 @@ static struct {
 static noreturn void machine_reset(void)
 {
     static const struct descriptor_pointer none;
-    if (hv_board.reset_address && hv_board.reset_space == ACPI_SPACE_PORT)
-        outb(hv_board.reset_address, hv_board.reset_value);
-    else if (hv_board.reset_address && hv_board.reset_space == ACPI_SPACE_MEMORY)
-        *(volatile uint8_t *)paddr_ptr(hv_board.reset_address) = hv_board.reset_value;
+    if (hv_board.fadt.reset_address && hv_board.fadt.reset_space == ACPI_SPACE_PORT)
+        outb(hv_board.fadt.reset_address, hv_board.fadt.reset_value);
+    else if (hv_board.fadt.reset_address && hv_board.fadt.reset_space == ACPI_SPACE_MEMORY)
+        *(volatile uint8_t *)paddr_ptr(hv_board.fadt.reset_address) = hv_board.fadt.reset_value;
     for (unsigned i = 0; i < 100000; i++)
         inb(0x80);
     outb(0xcf9, 0x0e);
@@ -93,9 +93,9 @@ void metal_machine_end(uint32_t code)
 
 static void write_pm1(uint16_t a, uint16_t b)
 {
-    outw(hv_board.pm1a_control, a);
-    if (hv_board.pm1b_control)
-        outw(hv_board.pm1b_control, b);
+    outw(hv_board.fadt.pm1a_control, a);
+    if (hv_board.fadt.pm1b_control)
+        outw(hv_board.fadt.pm1b_control, b);
 }
 
 /* --- falling asleep ----------------------------------------------------------------------------------------------- */
@@ -116,10 +116,10 @@ static void sleep_begin(struct vcpu *v, uint32_t vector, uint16_t pm1a, uint16_t
 
 bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value)
 {
-    uint16_t pm1a = hv_board.pm1a_control;
+    uint16_t pm1a = hv_board.fadt.pm1a_control;
     if (!pm1a || !hv_board.facs || port + size <= pm1a || port > pm1a + 1)
         return false;
-    uint16_t a = inw(pm1a), b = hv_board.pm1b_control ? inw(hv_board.pm1b_control) : 0;
+    uint16_t a = inw(pm1a), b = hv_board.fadt.pm1b_control ? inw(hv_board.fadt.pm1b_control) : 0;
     for (unsigned i = 0; i < 2; i++) {
         unsigned at = pm1a + i - port;
         if (at < size)
@@ -134,7 +134,7 @@ bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t va
 
 int metal_enter_sleep(struct vcpu *v, uint8_t state, uint16_t pm1a, uint16_t pm1b)
 {
-    if (!hv_board.pm1a_control || (state == 3 && !hv_board.facs))
+    if (!hv_board.fadt.pm1a_control || (state == 3 && !hv_board.facs))
         return -EOPNOTSUPP;
     if (state == 3) {
         sleep_begin(v, 0, pm1a, pm1b);

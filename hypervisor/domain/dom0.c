@@ -148,21 +148,20 @@ static void copy_initrd(struct builder *b)
 /* Tables in the block, one after another; each function returns what it used. */
 static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rsdp)
 {
-    struct acpi_table root, madt;
+    struct acpi_table root;
     uint32_t ids[MAX_VCPUS];
     struct domain *d = b->d;
-    if (!acpi_root(&hv_acpi_source, hv_board.rsdp, &root) || !acpi_table_at(&hv_acpi_source, hv_board.madt, &madt))
+    if (!acpi_root(&hv_acpi_source, hv_board.rsdp, &root))
         panic("The firmware's ACPI tables have changed.");
     for (unsigned i = 0; i < d->max_vcpus; i++)
         ids[i] = vlapic_id(d->vcpu[i]);
     size_t used = 64; /* the root pointer is first */
-    struct acpi_madt_entry ioapics[VIOAPIC_MAX];
+    struct acpi_ioapic ioapics[VIOAPIC_MAX];
     unsigned nr_ioapics = (irq_nr_gsis() + VIOAPIC_PINS - 1) / VIOAPIC_PINS;
     for (unsigned i = 0; i < nr_ioapics; i++)
-        ioapics[i] = (struct acpi_madt_entry){ .type = MADT_IOAPIC,
-                                               .ioapic = { i + 1, VIOAPIC_BASE + i * PAGE_SIZE, i * VIOAPIC_PINS } };
+        ioapics[i] = (struct acpi_ioapic){ i + 1, VIOAPIC_BASE + i * PAGE_SIZE, i * VIOAPIC_PINS };
     struct acpi_madt_plan plan = {
-        .apic_ids = ids, .nr_cpus = d->max_vcpus, .host = &madt, .ioapics = ioapics, .nr_ioapics = nr_ioapics
+        .apic_ids = ids, .nr_cpus = d->max_vcpus, .host = &hv_board.madt, .ioapics = ioapics, .nr_ioapics = nr_ioapics
     };
     size_t madt_size = acpi_build_madt(out + used, size - used, &plan);
     paddr_t at = b->tables + used;
@@ -233,9 +232,6 @@ static void give_iomem(struct builder *b)
     for (unsigned i = 0; i < hv_board.nr_ecam; i++) {
         uint64_t buses = hv_board.ecam[i].last_bus - hv_board.ecam[i].first_bus + 1;
         leave_out(d, (hv_board.ecam[i].base + MIB(hv_board.ecam[i].first_bus)) >> PAGE_SHIFT, MIB(buses) >> PAGE_SHIFT);
-        must(vpci_add_ecam(d, hv_board.ecam[i].base, hv_board.ecam[i].segment, hv_board.ecam[i].first_bus,
-                           hv_board.ecam[i].last_bus),
-             "PCI configuration space");
     }
     vplatform_mmio_ranges(d, leave_out, d);
     iommu_mmio_ranges(leave_out, d);
@@ -252,9 +248,9 @@ static void give_ports(struct domain *d)
         { 0xa0, 2, true },
         { 0x4d0, 2, true }, /* interrupt controllers */
         { 0x40, 4, true },
-        { 0x61, 1, true },                   /* timer */
-        { 0xcf8, 8, false },                 /* PCI, and the reset register */
-        { hv_board.pm1a_control, 2, false }, /* sleep; 0: the DMA chip's, harmless */
+        { 0x61, 1, true },                        /* timer */
+        { 0xcf8, 8, false },                      /* PCI, and the reset register */
+        { hv_board.fadt.pm1a_control, 2, false }, /* sleep; 0: the DMA chip's, harmless */
         { hv_machine.console_port, hv_machine.console_port ? 8 : 0, true },
     };
     uint8_t *bitmap = (uint8_t *)d->port_bitmap;
@@ -268,19 +264,6 @@ static void give_ports(struct domain *d)
         }
 }
 
-/* Its DMA goes through the IOMMU, its message interrupts through vpci. False: hidden (a unit of the IOMMU). */
-static bool give_device(struct domain *d, uint32_t sbdf)
-{
-    int interrupts = vpci_add_device(d, sbdf);
-    if (interrupts == -ENODEV)
-        return false;
-    int memory = iommu_assign(d, sbdf);
-    if (interrupts || memory)
-        log_line("Device %04x:%02x:%02x.%u lacks interrupts (error %d) or memory (error %d).", sbdf >> 16,
-                 sbdf >> 8 & 0xff, sbdf >> 3 & 31, sbdf & 7, -interrupts, -memory);
-    return true;
-}
-
 /* All functions of segment 0, without trusting bridges: 256 buses, a function 0 each, more where it says so. */
 static void give_devices(struct domain *d)
 {
@@ -292,7 +275,7 @@ static void give_devices(struct domain *d)
         unsigned functions = metal_pci_read(sbdf, 14, 1) & 0x80 ? 8 : 1;
         for (unsigned f = 0; f < functions; f++)
             if (metal_pci_read(sbdf + f, 0, 4) != ~0u)
-                count += give_device(d, sbdf + f);
+                count += vpci_add_device(d, sbdf + f) != -ENODEV;
     }
     log_line("%u PCI functions are the control domain's.", count);
 }
@@ -337,7 +320,6 @@ static struct domain *create(const char *options)
     must(policy_init(d, host_cpuid), "its view of the processor");
     must(vplatform_init(d, irq_nr_gsis()), "its timers and interrupt controllers");
     must(vpci_init(d), "PCI configuration space");
-    must(iommu_domain_init(d), "its I/O page tables");
     d->p2m.mirror = true;
     return d;
 }

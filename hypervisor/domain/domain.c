@@ -11,7 +11,6 @@
 #include <hv/evtchn.h>
 #include <hv/frame.h>
 #include <hv/grant.h>
-#include <hv/iommu.h>
 #include <hv/lib.h>
 #include <hv/log.h>
 #include <hv/metal.h>
@@ -156,10 +155,8 @@ static void domain_free(struct domain *d)
             vcpu_free(d->vcpu[i]);
     grant_free(d);
     evtchn_free(d);
-    vpci_free(d);
     vplatform_free(d);
     policy_free(d);
-    iommu_domain_free(d);
     while (d->p2m.domain && p2m_free(&d->p2m, P2M_FREE_STEP) == -ERESTART) {
     }
     rangeset_free(&d->iomem);

@@ -84,22 +84,24 @@ void clock_alarm(void)
     c->tick = true;
 }
 
-/* Blocked DMA is told of by the units' interrupt; one that was lost, or that QEMU's AMD-Vi never sends, is found here.
- */
-static void look_for_faults(const struct cpu *c, uint64_t now)
+/* DMA that was blocked is told of once a second. When to look again. */
+static uint64_t look_for_faults(const struct cpu *c, uint64_t now)
 {
     static uint64_t next;
-    if (c->id || now < next)
-        return;
-    next = now + 1000000000;
-    iommu_poll_faults();
+    if (c->id || !iommu_present())
+        return NEVER;
+    if (now >= next) {
+        next = now + 1000000000;
+        iommu_poll_faults();
+    }
+    return next;
 }
 
-/* The alarm's three sources, looked at again when one of them may have changed. */
+/* The alarm's sources, looked at again when one of them may have changed. */
 static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
 {
-    look_for_faults(c, now);
-    metal_set_alarm(MIN(MIN(mine, timers_due(c, now)), sched_alarm_time(c->id)));
+    uint64_t others = MIN(look_for_faults(c, now), timers_due(c, now));
+    metal_set_alarm(MIN(MIN(mine, others), sched_alarm_time(c->id)));
 }
 
 /* Delivers the one interrupt that has priority, or asks to be told when it can. NMIs first, then event channels, then

@@ -299,26 +299,6 @@ long hc_sysctl(struct hc_call *c)
 
 /* --- physdev_op ------------------------------------------------------------------------------------------------- */
 
-/* A device the control domain found. Those of the boot are there already. */
-static long add_device(struct domain *d, uint32_t sbdf)
-{
-    if (metal_pci_read(sbdf, 0, 2) == 0xffff)
-        return -ENODEV;
-    int rc = vpci_add_device(d, sbdf);
-    if (rc)
-        return rc == -EEXIST ? 0 : rc;
-    rc = iommu_assign(d, sbdf);
-    if (rc)
-        vpci_remove_device(d, sbdf);
-    return rc;
-}
-
-static long remove_device(struct domain *d, uint32_t sbdf)
-{
-    vpci_remove_device(d, sbdf);
-    return iommu_assign(NULL, sbdf);
-}
-
 static long device_op(struct hc_call *c)
 {
     struct physdev_pci_device dev;
@@ -326,24 +306,11 @@ static long device_op(struct hc_call *c)
         return -EFAULT;
     uint32_t sbdf = dev.seg << 16 | dev.bus << 8 | dev.devfn;
     if (c->arg[0] == PHYSDEVOP_pci_device_add)
-        return add_device(c->d, sbdf);
+        return vpci_add_device(c->d, sbdf);
     if (c->arg[0] == PHYSDEVOP_pci_device_remove)
-        return remove_device(c->d, sbdf);
+        return vpci_remove_device(c->d, sbdf);
     /* prepare_msix, release_msix, restore_msi_ext: the trapped capability does all that */
     return metal_pci_read(sbdf, 0, 2) == 0xffff ? -ENODEV : 0;
-}
-
-static long reserve_mmcfg(struct hc_call *c)
-{
-    struct physdev_pci_mmcfg_reserved x;
-    if (guest_read(c->v, &x, c->arg[1], sizeof(x)))
-        return -EFAULT;
-    if (x.start_bus > x.end_bus || x.address & (MIB(1) - 1))
-        return -EINVAL;
-    if (!(x.flags & XEN_PCI_MMCFG_RESERVED))
-        return 0;
-    int rc = vpci_add_ecam(c->d, x.address, x.segment, x.start_bus, x.end_bus);
-    return rc == -EEXIST ? 0 : rc;
 }
 
 long hc_physdev(struct hc_call *c)
@@ -354,7 +321,7 @@ long hc_physdev(struct hc_call *c)
     case PHYSDEVOP_prepare_msix:
     case PHYSDEVOP_release_msix:
     case PHYSDEVOP_restore_msi_ext: return device_op(c);
-    case PHYSDEVOP_pci_mmcfg_reserved: return reserve_mmcfg(c);
+    case PHYSDEVOP_pci_mmcfg_reserved: /* what is in the MCFG is known, and there is no other */ return 0;
     case PHYSDEVOP_dbgp_op: /* the console does not use a debug port of EHCI */ return 0;
     case PHYSDEVOP_map_pirq:
     case PHYSDEVOP_unmap_pirq: return -EOPNOTSUPP;

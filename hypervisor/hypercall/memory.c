@@ -107,14 +107,6 @@ static int map_foreign(struct hc_call *c, struct domain *d, domid_t id, uint64_t
     return rc;
 }
 
-static int map_device(struct domain *d, uint64_t index, gfn_t g)
-{
-    spin_lock(&d->lock);
-    bool may = rangeset_contains(&d->iomem, index, index);
-    spin_unlock(&d->lock);
-    return may && !frame_known(mfn(index)) ? p2m_map(&d->p2m, g, mfn(index), 0, P2M_MMIO) : -EPERM;
-}
-
 static int map_shared(struct domain *d, mfn_t m, gfn_t g)
 {
     return mfn_valid(m) ? p2m_map(&d->p2m, g, m, 0, P2M_XENHEAP) : -EINVAL;
@@ -129,7 +121,6 @@ static int add_page(struct hc_call *c, struct domain *d, unsigned space, domid_t
     case XENMAPSPACE_shared_info: return index ? -EINVAL : map_shared(d, ptr_mfn(d->shared_info), g);
     case XENMAPSPACE_grant_table: return map_shared(d, grant_frame(d, index), g); /* version 1: no status frames */
     case XENMAPSPACE_gmfn_foreign: return map_foreign(c, d, id, index, g);
-    case XENMAPSPACE_dev_mmio: return map_device(d, index, g);
     default: return -ENOSYS;
     }
 }

@@ -27,7 +27,6 @@ enum amdvi_register {
 
 #define CONTROL_ENABLE BIT(0)
 #define CONTROL_EVENT_LOG BIT(2)
-#define CONTROL_EVENT_INTERRUPT BIT(3)
 #define CONTROL_COMMANDS BIT(12)
 #define CONTROL_WIDE_ENTRIES BIT(17)      /* GAEn: remapping entries of 128 bits, */
 #define CONTROL_WIDE_DESTINATIONS BIT(50) /* XTEn: with 32-bit APIC ids */
@@ -35,7 +34,6 @@ enum amdvi_register {
 #define FEATURE_INVALIDATE_ALL BIT(6)
 #define FEATURE_WIDE_ENTRIES BIT(7)
 #define STATUS_OVERFLOW BIT(0)
-#define STATUS_EVENT BIT(1)
 
 #define QUEUE_LENGTH (8ull << 56)
 #define DTE_VALID 3ull                  /* V, TV */
@@ -55,10 +53,11 @@ struct amdvi_dte {
     uint64_t q[4];
 };
 
-/* The first word of a requester's entry: with whose tables its DMA is translated; NULL: it is blocked. */
-static uint64_t dte_tables(const struct iommu_domain *d)
+/* The first word of a requester's entry: with what tree its DMA is translated; NULL: it is blocked. */
+static uint64_t dte_tables(const struct io_tree *tree)
 {
-    uint64_t root = ptr_paddr(d ? d->tree.root : nothing.root), allowed = d ? BIT(61) | BIT(62) : 0; /* read, write */
+    uint64_t root = ptr_paddr(tree ? tree->root : nothing.root),
+             allowed = tree ? BIT(61) | BIT(62) : 0; /* read, write */
     return DTE_VALID | root | iommu_format.levels << 9 | allowed;
 }
 
@@ -85,10 +84,10 @@ static void amdvi_wait(struct iommu_unit *u)
     command(u, CMD_WAIT, ptr_paddr((const void *)u->done) | 1, u->sequence);
 }
 
-static void amdvi_forget(struct iommu_unit *u, uint16_t hw_id)
+static void amdvi_forget(struct iommu_unit *u)
 {
     /* All pages: the largest size there is, and the directories. */
-    command(u, CMD_PAGES, (uint64_t)hw_id << 32, 0x7ffffffffffff000ull | 3);
+    command(u, CMD_PAGES, (uint64_t)IOMMU_DOMAIN << 32, 0x7ffffffffffff000ull | 3);
 }
 
 static void amdvi_forget_interrupt(struct iommu_unit *u, uint16_t bdf, unsigned index)
@@ -147,25 +146,6 @@ static int amdvi_setup(struct iommu_unit *u)
     return 0;
 }
 
-/* A unit's own message is not remapped. */
-static void amdvi_listen(struct iommu_unit *u)
-{
-    uint32_t sbdf = own_sbdf(u);
-    uint64_t control = *unit_reg64(u, REG_CONTROL) & ~CONTROL_EVENT_INTERRUPT;
-    unsigned at = iommu_fault_msi.data ? iommu_pci_capability(sbdf, 5) : 0;
-    if (!at)
-        return;
-    uint32_t msi = metal_pci_read(sbdf, at + 2, 2);
-    bool wide = msi & BIT(7);
-    metal_pci_write(sbdf, at + 4, 4, iommu_fault_msi.address);
-    if (wide)
-        metal_pci_write(sbdf, at + 8, 4, 0);
-    metal_pci_write(sbdf, at + (wide ? 12 : 8), 2, iommu_fault_msi.data);
-    metal_pci_write(sbdf, at + 2, 2, (msi & ~0x70u) | 1);
-    metal_pci_write(sbdf, 4, 2, metal_pci_read(sbdf, 4, 2) | BIT(2)); /* bus master */
-    *unit_reg64(u, REG_CONTROL) = control | (u->deaf ? 0 : CONTROL_EVENT_INTERRUPT);
-}
-
 static void amdvi_disable(struct iommu_unit *u)
 {
     *unit_reg64(u, REG_CONTROL) &= ~(CONTROL_COMMANDS | CONTROL_EVENT_LOG);
@@ -193,11 +173,10 @@ static int amdvi_enable(struct iommu_unit *u)
     queue_set(u, REG_COMMANDS, REG_COMMAND_HEAD, u->queue);
     queue_set(u, REG_EVENTS, REG_EVENT_HEAD, u->log);
     u->tail = 0;
-    *unit_reg64(u, REG_STATUS) = STATUS_OVERFLOW | STATUS_EVENT;
+    *unit_reg64(u, REG_STATUS) = STATUS_OVERFLOW;
     if (iommu_format.remaps)
         control |= CONTROL_WIDE_ENTRIES | (iommu_format.wide ? CONTROL_WIDE_DESTINATIONS : 0);
     *unit_reg64(u, REG_CONTROL) = control;
-    amdvi_listen(u);
     u->running = true;
     command(u, CMD_ALL, 0, 0);
     return iommu_complete(u) ? 0 : -EIO;
@@ -210,31 +189,24 @@ static struct amdvi_dte *entry_of(struct iommu_unit *u, uint16_t bdf)
     return bdf <= u->place->last ? (struct amdvi_dte *)u->table + bdf : NULL;
 }
 
-static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct iommu_domain *d)
+static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree)
 {
     struct amdvi_dte *e = entry_of(u, bdf);
     if (!e)
-        return d ? -ENODEV : 0;
-    if (!d)
+        return tree ? -ENODEV : 0;
+    if (!tree)
         iommu_publish(&e->q[0], dte_tables(NULL));
     command(u, CMD_DEVICE, bdf, 0);
-    amdvi_forget(u, e->q[1]);
-    iommu_publish(&e->q[1], (e->q[1] & ~0xffffull) | (d ? d->hw_id : 0));
-    iommu_publish(&e->q[0], dte_tables(d));
+    amdvi_forget(u);
+    iommu_publish(&e->q[1], (e->q[1] & ~0xffffull) | (tree ? IOMMU_DOMAIN : 0));
+    iommu_publish(&e->q[0], dte_tables(tree));
     return 0;
 }
 
-static uint16_t amdvi_owner(struct iommu_unit *u, uint16_t bdf)
-{
-    const struct amdvi_dte *e = entry_of(u, bdf);
-    return e ? (uint16_t)e->q[1] : 0;
-}
-
-static struct io_entry *amdvi_irt(struct iommu_unit *u, uint16_t bdf, unsigned *entries)
+static struct io_entry *amdvi_irt(struct iommu_unit *u, uint16_t bdf)
 {
     struct amdvi_dte *e = entry_of(u, bdf);
     uint64_t table = e ? e->q[2] & DTE_IRT : 0;
-    *entries = IRT_ENTRIES;
     if (table || !e)
         return table ? paddr_ptr(table) : NULL;
     void *page = page_alloc();
@@ -247,19 +219,10 @@ static struct io_entry *amdvi_irt(struct iommu_unit *u, uint16_t bdf, unsigned *
 
 /* --- faults --------------------------------------------------------------------------------------------- */
 
-static void event_log(struct iommu_unit *u, uint64_t lo, uint64_t address)
+static void event_log(uint64_t lo, uint64_t address)
 {
-    static const char *const events[16] = {
-        [1] = "illegal device table entry for",
-        [3] = "device table error at",
-        [4] = "page table error at",
-        [5] = "illegal command at",
-        [6] = "command error at",
-        [8] = "invalid request to",
-    };
-    unsigned code = lo >> 60;
     const char *what = lo & BIT(51) ? "interrupt message to" : lo & BIT(53) ? "DMA write to" : "DMA read from";
-    iommu_log_fault(u, lo, code == 2 ? what : events[code] ? events[code] : "event, address", address);
+    iommu_log_fault(lo, lo >> 60 == 2 ? what : "something that is no page fault (event log), address", address);
 }
 
 /*
@@ -278,21 +241,16 @@ static void told_by_status(struct iommu_unit *u, bool said)
 
 static void amdvi_poll(struct iommu_unit *u)
 {
-    uint64_t status = *unit_reg64(u, REG_STATUS);
-    *unit_reg64(u, REG_STATUS) = STATUS_EVENT;
-    uint32_t head = *unit_reg64(u, REG_EVENT_HEAD) % PAGE_SIZE, tail = *unit_reg64(u, REG_EVENT_TAIL) % PAGE_SIZE;
+    uint32_t head = *unit_reg64(u, REG_EVENT_HEAD) & 0xff0, tail = *unit_reg64(u, REG_EVENT_TAIL) & 0xff0;
     bool said = head != tail;
-    for (unsigned n = 0; head != tail && n < PAGE_SIZE / 16; n++) {
-        volatile uint64_t *event = (uint64_t *)((uint8_t *)u->log + head);
-        event_log(u, event[0], event[1]);
-        event[0] = event[1] = 0;
-        head = (head + 16) % PAGE_SIZE;
+    for (; head != tail; head = (head + 16) % PAGE_SIZE) {
+        const volatile uint64_t *event = (uint64_t *)((uint8_t *)u->log + head);
+        event_log(event[0], event[1]);
     }
     if (said)
         *unit_reg64(u, REG_EVENT_HEAD) = head;
-    if (status & STATUS_OVERFLOW) {
+    if (*unit_reg64(u, REG_STATUS) & STATUS_OVERFLOW) { /* it stopped */
         uint64_t control = *unit_reg64(u, REG_CONTROL);
-        iommu_log_fault(u, 0, NULL, 0);
         *unit_reg64(u, REG_CONTROL) = control & ~CONTROL_EVENT_LOG;
         *unit_reg64(u, REG_STATUS) = STATUS_OVERFLOW;
         *unit_reg64(u, REG_CONTROL) = control | CONTROL_EVENT_LOG;
@@ -305,18 +263,17 @@ const struct iommu_ops amdvi_ops = {
     .codec = &amdvi_codec,
     .window = 0x4000,
     .queue_tail = REG_COMMAND_TAIL,
+    .irt_entries = IRT_ENTRIES,
     .probe = amdvi_probe,
     .setup = amdvi_setup,
     .enable = amdvi_enable,
     .disable = amdvi_disable,
     .wait = amdvi_wait,
     .attach = amdvi_attach,
-    .owner = amdvi_owner,
     .forget = amdvi_forget,
     .forget_interrupt = amdvi_forget_interrupt,
     .irt = amdvi_irt,
     .irte = amdvi_irte,
     .message = amdvi_message,
     .poll = amdvi_poll,
-    .listen = amdvi_listen,
 };

@@ -1,51 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The common half of DMA and interrupt remapping: finds the units, keeps one tree of I/O page tables a domain, routes
- * requests for a device to its unit, and words what units report.
+ * The common half of DMA and interrupt remapping: finds the units, keeps the tree of I/O page tables, routes requests
+ * for a device to its unit, and words what units report.
  *
  * All units of a machine are of one kind and share a format that each of them can walk. What a unit is to walk is built
  * before it is attached, and freed after a flush.
  */
 #include "unit.h"
 
+#include <hv/board.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/lib.h>
 #include <hv/log.h>
 #include <hv/machine.h>
-#include <hv/vdev.h>
 
-#define TABLE_MAX MIB(1)         /* of ACPI; real ones have a few KiB */
 #define BOOT_RANGE 256           /* reserved regions of more requesters than that wait for iommu_assign() */
 #define WAIT_NS 100000000ull     /* for a unit's answer */
 #define WAIT_STUCK_NS 1000000ull /* when it owed one already */
-#define FAULT_BURST 8            /* lines a second */
+#define FAULT_LINES 8            /* of a poll */
 #define MSR_APIC_BASE 0x1b
-#define SECOND 1000000000ull
 
 struct io_format iommu_format;
 struct iommu_tables iommu_info;
-struct msi_message iommu_fault_msi;
 
-static const struct iommu_ops *ops = &amdvi_ops; /* of the machine's kind */
+static const struct iommu_ops *ops;              /* of the machine's kind; NULL: it has no units */
 static struct iommu_unit units[IOMMU_MAX_UNITS]; /* regs: NULL when it could not be started */
 static bool present;
+static unsigned faults; /* of this poll */
 
-/* By hardware id: the domain's id + 1; 0: free. */
-static _Atomic uint32_t domain_ids[IOMMU_MAX_DOMAINS];
-
-/* Until they are assigned, devices that firmware uses reach what it reserved. */
-static struct iommu_domain boot_domain;
+/* What devices reach: what firmware reserved, and the control domain's memory. The lock is held while units are told,
+ * so that who finds it clean may go on. */
+static spinlock_t tree_lock = SPINLOCK(LOCK_IOMMU);
+static struct io_tree tree;
 
 /* By bus of segment 0: the requester id that devices behind a conventional bridge appear with, 0: their own. */
 static uint16_t bus_alias[256];
 static bool bus_known[256];
-
-/* Faults of this second, and what of them the log did not get. */
-static struct {
-    _Atomic uint64_t since;
-    _Atomic uint32_t lines, lost;
-} faults;
 
 bool iommu_present(void) { return present; }
 
@@ -109,46 +100,31 @@ static void each_unit(void (*op)(struct iommu_unit *u))
         }
 }
 
-/* Does it in each unit of a set; false: at least one did not answer. */
-static bool on_units(uint32_t set, uint16_t hw_id, bool (*op)(struct iommu_unit *u, uint16_t hw_id))
-{
-    bool ok = true;
-    for (unsigned n = 0; set >> n; n++) {
-        if (!(set >> n & 1) || !units[n].regs)
-            continue;
-        spin_lock(&units[n].lock);
-        ok &= op(&units[n], hw_id);
-        spin_unlock(&units[n].lock);
-    }
-    return ok;
-}
-
 /* --- routing -------------------------------------------------------------------------------------------- */
 
 struct route {
     struct iommu_unit *unit; /* NULL: none that works */
-    uint16_t segment;
     uint16_t bdf, requester; /* its own id, and the one its requests carry */
 };
 
 static struct route route_to(uint32_t sbdf)
 {
-    const struct iommu_range *range;
     uint16_t segment = sbdf >> 16, bdf = sbdf, alias = segment ? 0 : bus_alias[bdf >> 8];
-    int unit = iommu_find_unit(&iommu_info, segment, bdf, &range);
-    struct route r = { NULL, segment, bdf, alias ? alias : bdf };
+    const struct iommu_range *range = iommu_find_range(&iommu_info, segment, bdf);
+    struct route r = { NULL, bdf, alias ? alias : bdf };
     if (range && range->aliased)
         r.requester = range->alias;
-    if (unit >= 0 && units[unit].regs)
-        r.unit = &units[unit];
+    if (range && units[range->unit].regs)
+        r.unit = &units[range->unit];
     return r;
 }
 
-unsigned iommu_pci_capability(uint32_t sbdf, unsigned id)
+/* The offset of PCI Express' capability; 0: none. */
+static unsigned express_capability(uint32_t sbdf)
 {
     unsigned at = metal_pci_read(sbdf, 0x34, 1) & 0xfc;
     for (unsigned n = 0; n < 48 && at >= 0x40; n++, at = metal_pci_read(sbdf, at + 1, 1) & 0xfc)
-        if (metal_pci_read(sbdf, at, 1) == id)
+        if (metal_pci_read(sbdf, at, 1) == 0x10)
             return at;
     return 0;
 }
@@ -156,7 +132,7 @@ unsigned iommu_pci_capability(uint32_t sbdf, unsigned id)
 /* A bridge: what its secondary bus' requests carry. */
 static void bridge_follow(uint32_t bridge)
 {
-    unsigned bus = metal_pci_read(bridge, 0x19, 1), express = iommu_pci_capability(bridge, 0x10);
+    unsigned bus = metal_pci_read(bridge, 0x19, 1), express = express_capability(bridge);
     if (bus <= bridge >> 8 || bus == 0xff)
         return;
     unsigned type = express ? metal_pci_read(bridge, express + 2, 2) >> 4 & 15 : 0;
@@ -174,26 +150,20 @@ static void bridge_follow(uint32_t bridge)
 static void find_bridges(void)
 {
     bus_known[0] = true;
-    for (unsigned bus = 0; bus < 256; bus++) {
-        for (unsigned fn = 0; bus_known[bus] && fn < 256; fn++) {
-            uint32_t sbdf = bus << 8 | fn, type = metal_pci_read(sbdf, 0x0e, 1);
-            if (type != 0xff && (type & 0x7f) == 1)
-                bridge_follow(sbdf);
-            if (!(fn & 7) && (type == 0xff || !(type & 0x80)))
-                fn += 7; /* one function only */
-        }
-    }
+    for (unsigned fn = 0; fn <= 0xffff; fn++)
+        if (bus_known[fn >> 8] && (metal_pci_read(fn, 0x0e, 1) & 0x7f) == 1)
+            bridge_follow(fn);
 }
 
 /* --- devices -------------------------------------------------------------------------------------------- */
 
-static int change(struct iommu_domain *i, struct io_run r)
+static int change(struct domain *d, struct io_run r)
 {
-    if (!i)
+    if (!d->control || !present)
         return 0;
-    spin_lock(&i->lock);
-    int rc = io_tree_change(&i->tree, r);
-    spin_unlock(&i->lock);
+    spin_lock(&tree_lock);
+    int rc = io_tree_change(&tree, r);
+    spin_unlock(&tree_lock);
     return rc;
 }
 
@@ -208,87 +178,51 @@ static bool is_ram(const struct iommu_reserved *r)
     return false;
 }
 
-/* Memory that firmware reserved for a device or for the bridge that it appears as. */
-static int map_reserved(struct iommu_domain *i, const struct route *to)
-{
-    int rc = 0;
-    for (unsigned n = 0; n < iommu_info.nr_reserved && !rc; n++) {
-        const struct iommu_reserved *r = &iommu_info.reserved[n];
-        bool its =
-            (to->bdf >= r->first && to->bdf <= r->last) || (to->requester >= r->first && to->requester <= r->last);
-        if (r->segment != to->segment || !its)
-            continue;
-        if (is_ram(r))
-            log_line("IOMMU: RAM at 0x%lx, reserved by firmware for a device, is not mapped", r->base << PAGE_SHIFT);
-        else
-            rc = change(i, (struct io_run){ r->base, r->base, r->end - r->base, true, r->writable });
-    }
-    return rc;
-}
-
-/* The unit's lock is held. Blocked first, so that no translation of one domain is cached under the other's id. */
-static int attach(struct iommu_unit *u, uint16_t bdf, const struct iommu_domain *i)
+/* The unit's lock is held. Blocked first, so that what it knew under the other id is forgotten. */
+static int attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *to)
 {
     int rc = ops->attach(u, bdf, NULL);
     bool ok = iommu_complete(u);
-    if (!rc && i) {
-        rc = ops->attach(u, bdf, i);
+    if (!rc && to) {
+        rc = ops->attach(u, bdf, to);
         ok &= iommu_complete(u);
     }
     return rc ? rc : ok ? 0 : -EIO;
 }
 
-static int assign(struct iommu_domain *i, const struct route *r)
+/* Devices behind one bridge cannot be told apart: the id they share stays attached for the others. */
+static int assign(const struct route *r, const struct io_tree *to)
 {
-    struct iommu_unit *u = r->unit;
-    int rc = i ? map_reserved(i, r) : 0;
-    if (rc)
-        return rc;
-    if (i) {
-        spin_lock(&i->lock);
-        i->units |= 1u << u->number;
-        spin_unlock(&i->lock);
-    }
-    spin_lock(&u->lock);
-    /* Devices behind one bridge cannot be told apart: all of them belong to one domain. */
-    uint16_t owner = r->requester != r->bdf ? ops->owner(u, r->requester) : 0;
-    if (owner && i && owner != i->hw_id && owner != boot_domain.hw_id)
-        rc = -EBUSY;
-    rc = rc ? rc : attach(u, r->bdf, i);
-    if (!rc && r->requester != r->bdf)
-        rc = attach(u, r->requester, i);
-    spin_unlock(&u->lock);
+    spin_lock(&r->unit->lock);
+    int rc = attach(r->unit, r->bdf, to);
+    if (!rc && to && r->requester != r->bdf)
+        rc = attach(r->unit, r->requester, to);
+    spin_unlock(&r->unit->lock);
     return rc;
 }
 
 int iommu_assign(struct domain *d, uint32_t sbdf)
 {
-    if (!present)
+    if (!ops)
         return 0;
     if (!(sbdf >> 16) && !bus_known[sbdf >> 8])
         find_bridges();
     struct route r = route_to(sbdf);
-    if (r.unit)
-        return d && !d->iommu ? -EINVAL : assign(d ? d->iommu : NULL, &r);
-    /* It may stay with the control domain, which could reach it anyway. */
-    log_line("IOMMU: no unit confines device %04x:%02x:%02x.%x", r.segment, r.bdf >> 8, r.bdf >> 3 & 31, r.bdf & 7);
-    return !d || d->control ? 0 : -ENODEV;
+    return r.unit ? assign(&r, d ? &tree : NULL) : d ? -EOPNOTSUPP : 0;
 }
 
 /* --- start ---------------------------------------------------------------------------------------------- */
 
-static int read_tables(paddr_t ivrs, paddr_t dmar)
+static int read_tables(void)
 {
-    const uint8_t *table = paddr_ptr(ivrs ? ivrs : dmar);
-    size_t size = *(const uint32_t *)(table + 4);
-    ops = ivrs ? &amdvi_ops : &vtd_ops;
-    if (size > TABLE_MAX)
-        return -EINVAL;
-    int rc = ivrs ? ivrs_parse(table, size, &iommu_info) : dmar_parse(table, size, &iommu_info);
+    if (hv_board.ivrs.size)
+        ivrs_parse(&hv_board.ivrs, &iommu_info);
+    else
+        dmar_parse(&hv_board.dmar, &iommu_info);
     /* Units could not even read their own tables, which are anywhere in RAM. */
     bool reach =
         iommu_info.address_bits <= PAGE_SHIFT || !((hv_machine.max_page - 1) >> (iommu_info.address_bits - PAGE_SHIFT));
-    return rc || reach ? rc : -ERANGE;
+    return iommu_info.broken ? -EINVAL : reach ? 0 : -ERANGE;
 }
 
 /* A unit that fails is left alone; what was allocated for it stays. */
@@ -296,7 +230,7 @@ static void unit_check(struct iommu_unit *u, const char *what, int rc)
 {
     if (!rc)
         return;
-    log_line("IOMMU %u (%s) at 0x%lx: %s failed (%d); its devices are not confined", u->number, ops->name,
+    log_line("IOMMU %u (%s) at 0x%lx: %s failed (%d); its devices will not reach memory", u->number, ops->name,
              u->place->base, what, rc);
     u->regs = NULL;
 }
@@ -336,51 +270,42 @@ static void start_unit(struct iommu_unit *u)
     present |= !rc;
 }
 
-static int domain_setup(struct iommu_domain *i, domid_t domid)
-{
-    spin_init(&i->lock, LOCK_IOMMU);
-    for (uint32_t id = 1, none = 0; id < IOMMU_MAX_DOMAINS && !i->hw_id; id++, none = 0)
-        if (atomic_compare_exchange_strong(&domain_ids[id], &none, domid + 1u))
-            i->hw_id = id;
-    if (!i->hw_id)
-        return -ENOSPC;
-    int rc = io_tree_init(&i->tree);
-    if (rc)
-        domain_ids[i->hw_id] = 0;
-    return rc;
-}
-
 /* Before units are switched on, so that firmware's devices do not stumble. */
 static void attach_reserved(void)
 {
-    int rc = domain_setup(&boot_domain, DOMID_HV);
-    for (unsigned n = 0; n < iommu_info.nr_reserved && !rc; n++) {
+    for (unsigned n = 0; n < iommu_info.nr_reserved; n++) {
         const struct iommu_reserved *r = &iommu_info.reserved[n];
+        if (is_ram(r))
+            log_line("IOMMU: RAM at 0x%lx, reserved by firmware for a device, is not mapped", r->base << PAGE_SHIFT);
+        else if (io_tree_change(&tree, (struct io_run){ r->base, r->base, r->end - r->base, true, r->writable }))
+            log_line("IOMMU: memory at 0x%lx, reserved by firmware, cannot be mapped", r->base << PAGE_SHIFT);
         for (unsigned bdf = r->first; r->last - r->first < BOOT_RANGE && bdf <= r->last; bdf++) {
             struct route to = route_to((uint32_t)r->segment << 16 | bdf);
-            if (to.unit && assign(&boot_domain, &to))
+            if (to.unit && assign(&to, &tree))
                 log_line("IOMMU %u: device %04x cannot reach its reserved memory", to.unit->number, bdf);
         }
     }
 }
 
-void iommu_init(paddr_t ivrs, paddr_t dmar)
+void iommu_init(void)
 {
-    if (!ivrs && !dmar) {
+    if (!hv_board.ivrs.size && !hv_board.dmar.size) {
         log_line("IOMMU: none; devices can reach all memory");
         return;
     }
-    int rc = read_tables(ivrs, dmar);
+    ops = hv_board.ivrs.size ? &amdvi_ops : &vtd_ops;
+    int rc = read_tables();
     if (rc) {
-        log_line("IOMMU: %s (%d); devices can reach all memory",
-                 rc == -ERANGE ? "there is RAM beyond what its units reach" : "the ACPI table is broken", rc);
+        log_line(
+            "IOMMU: %s (%d); devices will not reach memory. Without an IOMMU (firmware setup) they reach all of it",
+            rc == -ERANGE ? "there is RAM beyond what its units reach" : "the ACPI table is broken", rc);
         memset(&iommu_info, 0, sizeof(iommu_info));
         return;
     }
     find_bridges();
-    for (unsigned i = 0; ivrs && i < iommu_info.nr_units; i++) /* AMD-Vi: each is a PCI function too */
-        vpci_hide((uint32_t)iommu_info.unit[i].segment << 16 | iommu_info.unit[i].bdf);
     probe_units();
+    if (io_tree_init(&tree))
+        panic("There is no memory for the IOMMU's page tables.");
     each_unit(setup_unit);
     attach_reserved();
     each_unit(start_unit);
@@ -388,75 +313,62 @@ void iommu_init(paddr_t ivrs, paddr_t dmar)
              iommu_format.levels, iommu_remaps_interrupts() ? "" : "not ");
 }
 
-void iommu_suspend(void) { each_unit(ops->disable); }
-
-void iommu_resume(void) { each_unit(start_unit); }
-
-/* --- domains -------------------------------------------------------------------------------------------- */
-
-int iommu_domain_init(struct domain *d)
+bool iommu_is_unit(uint32_t sbdf)
 {
-    _Static_assert(sizeof(struct iommu_domain) <= PAGE_SIZE, "one page");
-    if (!present)
-        return 0;
-    struct iommu_domain *i = page_alloc();
-    int rc = i ? domain_setup(i, d->id) : -ENOMEM;
-    if (rc && i)
-        page_free(i);
-    else
-        d->iommu = i;
-    return rc;
+    for (unsigned i = 0; i < iommu_info.nr_units; i++) {
+        const struct iommu_place *p = &iommu_info.unit[i];
+        if (p->capability && ((uint32_t)p->segment << 16 | p->bdf) == sbdf)
+            return true;
+    }
+    return false;
 }
 
-static bool flush(struct iommu_unit *u, uint16_t hw_id)
+void iommu_suspend(void)
 {
-    ops->forget(u, hw_id);
-    return iommu_complete(u);
+    if (present)
+        each_unit(ops->disable);
 }
 
-static bool detach_all(struct iommu_unit *u, uint16_t hw_id)
+static void restart_unit(struct iommu_unit *u)
 {
-    bool ok = true;
-    for (unsigned bdf = 0; bdf <= 0xffff; bdf++)
-        if (ops->owner(u, bdf) == hw_id)
-            ok &= !attach(u, bdf, NULL);
-    return ok;
+    /* What it does not confine any more may reach memory. */
+    if (ops->enable(u))
+        panic("IOMMU %u at 0x%lx does not start again.", u->number, u->place->base);
 }
 
-void iommu_domain_free(struct domain *d)
-{
-    struct iommu_domain *i = d->iommu;
-    if (!i)
-        return;
-    uint32_t set = i->units;
-    d->iommu = NULL;
-    /* A unit that does not answer may still walk the tables: they, and the id, are lost rather than used again. */
-    if (!on_units(set, i->hw_id, detach_all) || !on_units(set, i->hw_id, flush))
-        return;
-    io_tree_free(&i->tree);
-    domain_ids[i->hw_id] = 0;
-    page_free(i);
-}
+void iommu_resume(void) { each_unit(restart_unit); }
+
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
 {
-    return change(d->iommu, (struct io_run){ dfn, m.n, count, true, writable });
+    return change(d, (struct io_run){ dfn, m.n, count, true, writable });
 }
 
 int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count)
 {
-    return change(d->iommu, (struct io_run){ .dfn = dfn, .count = count });
+    return change(d, (struct io_run){ .dfn = dfn, .count = count });
+}
+
+static void flush(struct iommu_unit *u)
+{
+    ops->forget(u);
+    tree.dirty |= !iommu_complete(u);
 }
 
 void iommu_flush(struct domain *d)
 {
-    struct iommu_domain *i = d->iommu;
-    if (!i)
+    if (!d->control)
         return;
-    spin_lock(&i->lock);
-    if (i->tree.dirty && on_units(i->units, i->hw_id, flush))
-        io_tree_clean(&i->tree);
-    spin_unlock(&i->lock);
+    spin_lock(&tree_lock);
+    if (tree.dirty) {
+        tree.dirty = false;
+        each_unit(flush);
+        /* A unit that does not answer may still walk the tables that were replaced. */
+        if (!tree.dirty)
+            io_tree_clean(&tree);
+    }
+    spin_unlock(&tree_lock);
 }
 
 /* --- interrupts ----------------------------------------------------------------------------------------- */
@@ -478,7 +390,7 @@ static void entry_write(struct iommu_unit *u, uint16_t requester, struct io_entr
 int iommu_remap(uint32_t sbdf, int *entry, uint8_t vector, uint32_t apic_id, bool level, struct msi_message *out)
 {
     struct route r = route_to(sbdf);
-    unsigned entries, index = MAX(*entry, 0);
+    unsigned index = MAX(*entry, 0);
     bool remapped = r.unit && iommu_format.remaps;
     if (apic_id > 0xff && !(remapped && iommu_format.wide))
         return -EINVAL;
@@ -487,16 +399,14 @@ int iommu_remap(uint32_t sbdf, int *entry, uint8_t vector, uint32_t apic_id, boo
         return 0;
     }
     spin_lock(&r.unit->lock);
-    struct io_entry *irt = ops->irt(r.unit, r.requester, &entries);
-    int rc = irt ? 0 : -ENOMEM;
-    while (irt && *entry < 0 && index < entries && (irt[index].lo & 1))
+    struct io_entry *irt = ops->irt(r.unit, r.requester);
+    while (irt && *entry < 0 && index < ops->irt_entries && (irt[index].lo & 1))
         index++;
-    if (irt && index < entries) {
+    int rc = !irt ? -ENOMEM : index < ops->irt_entries ? 0 : -ENOSPC;
+    if (!rc) {
         entry_write(r.unit, r.requester, irt, index, ops->irte(r.requester, vector, apic_id, level));
         *entry = index;
         *out = ops->message(index, vector);
-    } else if (irt) {
-        rc = *entry < 0 ? -ENOSPC : -EINVAL;
     }
     spin_unlock(&r.unit->lock);
     return rc;
@@ -505,12 +415,11 @@ int iommu_remap(uint32_t sbdf, int *entry, uint8_t vector, uint32_t apic_id, boo
 void iommu_remap_free(uint32_t sbdf, int entry)
 {
     struct route r = route_to(sbdf);
-    unsigned entries;
-    if (!r.unit || !iommu_format.remaps)
+    if (entry < 0 || !r.unit || !iommu_format.remaps)
         return;
     spin_lock(&r.unit->lock);
-    struct io_entry *irt = ops->irt(r.unit, r.requester, &entries);
-    if (irt && entry >= 0 && (unsigned)entry < entries)
+    struct io_entry *irt = ops->irt(r.unit, r.requester);
+    if (irt)
         entry_write(r.unit, r.requester, irt, entry, (struct io_entry){ 0 });
     spin_unlock(&r.unit->lock);
 }
@@ -532,50 +441,19 @@ int32_t iommu_ioapic_sbdf(uint8_t ioapic_id)
 
 /* --- faults --------------------------------------------------------------------------------------------- */
 
-void iommu_log_fault(struct iommu_unit *u, uint16_t bdf, const char *what, uint64_t address)
+void iommu_log_fault(uint16_t bdf, const char *what, uint64_t address)
 {
-    if (atomic_fetch_add(&faults.lines, 1) >= FAULT_BURST || !what) {
-        atomic_fetch_add(&faults.lost, 1);
-        return;
-    }
-    uint16_t id = ops->owner(u, bdf);
-    uint32_t domid = (id < IOMMU_MAX_DOMAINS ? domain_ids[id] : 0) - 1;
-    bool owned = domid != ~0u && domid != DOMID_HV;
-    char owner[24] = "no domain";
-    if (owned)
-        snprintf(owner, sizeof(owner), "domain %u", domid);
-    log_line("IOMMU: device %02x:%02x.%x of %s: %s 0x%lx blocked", bdf >> 8, bdf >> 3 & 31, bdf & 7, owner, what,
-             address);
-}
-
-/* Too many faults in a second: the units' interrupt is off until the next one. */
-static void poll_unit(struct iommu_unit *u)
-{
-    ops->poll(u);
-    bool deaf = load_relaxed(&faults.lines) >= FAULT_BURST;
-    if (deaf != u->deaf) {
-        u->deaf = deaf;
-        ops->listen(u);
-    }
+    if (faults++ < FAULT_LINES)
+        log_line("IOMMU: device %02x:%02x.%x: %s 0x%lx blocked", bdf >> 8, bdf >> 3 & 31, bdf & 7, what, address);
 }
 
 void iommu_poll_faults(void)
 {
-    uint64_t now = metal_now(), since = load_relaxed(&faults.since);
-    if (now - since >= SECOND && atomic_compare_exchange_strong(&faults.since, &since, now)) {
-        uint32_t lost = atomic_exchange(&faults.lost, 0);
-        store_relaxed(&faults.lines, 0);
-        if (lost)
-            log_line("IOMMU: %u more faults were not shown", lost);
-    }
-    each_unit(poll_unit);
-}
-
-void iommu_fault_vector(uint8_t vector, uint32_t apic_id)
-{
-    uint64_t address = 0xfee00000 | (apic_id & 0xff) << 12 | (uint64_t)(apic_id & ~0xffu) << 32;
-    iommu_fault_msi = (struct msi_message){ address, vector };
-    each_unit(ops->listen);
+    faults = 0;
+    if (present)
+        each_unit(ops->poll);
+    if (faults > FAULT_LINES)
+        log_line("IOMMU: %u more faults, or more than that, were not shown", faults - FAULT_LINES);
 }
 
 void iommu_mmio_ranges(void (*visit)(void *data, uint64_t first, uint64_t count), void *data)

@@ -159,11 +159,4 @@ void io_tree_clean(struct io_tree *t)
         page_free(mfn_ptr(t->dead));
         t->dead = next;
     }
-    t->dirty = false;
-}
-
-void io_tree_free(struct io_tree *t)
-{
-    table_bury(t, t->root, iommu_format.levels);
-    io_tree_clean(t);
 }

@@ -3,23 +3,23 @@
  * What the files of this room share: what the ACPI tables say (tables.c), the builder of I/O page tables (radix.c), and
  * what a kind of unit does (amdvi.c, vtd.c) for the common code (iommu.c).
  *
- * A requester id is bus:8 devfn:8. A hardware domain id tags a domain's translations in the units' caches; 0 is
- * nobody's.
+ * A requester id is bus:8 devfn:8.
  */
 #ifndef IOMMU_UNIT_H
 #define IOMMU_UNIT_H
 
+#include <hv/acpi.h>
 #include <hv/iommu.h>
 #include <hv/irq.h>
 #include <hv/lock.h>
 #include <hv/metal.h>
 #include <hv/types.h>
 
-#define IOMMU_MAX_UNITS 16
+#define IOMMU_MAX_UNITS 32
 #define IOMMU_MAX_RANGES 512
 #define IOMMU_MAX_RESERVED 64
 #define IOMMU_MAX_SPECIALS 32
-#define IOMMU_MAX_DOMAINS 256 /* hardware ids: QEMU 7.2's AMD-Vi calls bit 8 of them reserved */
+#define IOMMU_DOMAIN 1 /* what tags the control domain's translations in the units' caches; 0: nobody's */
 
 /* --- tables.c: IVRS (AMD 48882 ch. 5) and DMAR (VT-d ch. 8), pure but for bus numbers of bridges -------- */
 struct iommu_place {
@@ -28,7 +28,6 @@ struct iommu_place {
     uint16_t bdf, capability; /* AMD-Vi: the unit as a PCI function, and where its capability is */
     uint16_t last;            /* the highest requester id it answers for */
     uint8_t flags;            /* AMD-Vi: of its IVHD block */
-    bool all;                 /* also everything of its segment that no other unit names */
 };
 
 struct iommu_range {
@@ -54,17 +53,17 @@ struct iommu_tables {
     uint8_t address_bits; /* VT-d: of what units reach, themselves and for devices; 0: everything */
     bool may_remap;       /* the firmware allows interrupt remapping */
     bool no_x2apic;       /* and asks not to use 32-bit destinations */
+    bool broken;          /* malformed, or more than there is room for: not to be relied upon */
     struct iommu_place unit[IOMMU_MAX_UNITS];
     struct iommu_range range[IOMMU_MAX_RANGES];
     struct iommu_reserved reserved[IOMMU_MAX_RESERVED];
     struct iommu_special special[IOMMU_MAX_SPECIALS];
 };
 
-/* `t` is zeroed before. 0, -EINVAL (malformed), -E2BIG (more than fits). */
-must_check int ivrs_parse(const uint8_t *table, size_t size, struct iommu_tables *t);
-must_check int dmar_parse(const uint8_t *table, size_t size, struct iommu_tables *t);
-/* The unit that answers for a requester (its number), and its range if one names it; -1: none. */
-int iommu_find_unit(const struct iommu_tables *t, uint16_t segment, uint16_t bdf, const struct iommu_range **range);
+void ivrs_parse(const struct acpi_table *ivrs, struct iommu_tables *t); /* `t` is zeroed before */
+void dmar_parse(const struct acpi_table *dmar, struct iommu_tables *t);
+/* The range that says the most about a requester; NULL: no unit answers for it. */
+const struct iommu_range *iommu_find_range(const struct iommu_tables *t, uint16_t segment, uint16_t bdf);
 
 /* --- radix.c: I/O page tables --------------------------------------------------------------------------- */
 #define IO_ADDRESS 0x000ffffffffff000ull /* of a table or page, in an entry of either format */
@@ -107,18 +106,10 @@ must_check int io_tree_init(struct io_tree *t);
 /* On -ENOMEM part of it is done and the call may be repeated. -ERANGE: beyond the tree. */
 must_check int io_tree_change(struct io_tree *t, struct io_run r);
 void io_tree_clean(struct io_tree *t); /* the units have forgotten it */
-void io_tree_free(struct io_tree *t);  /* no unit may use it any more */
 /* Makes memory that units read visible to them when they do not snoop. */
 void io_sync(const volatile void *start, size_t bytes);
 
 /* --- units ---------------------------------------------------------------------------------------------- */
-struct iommu_domain {
-    spinlock_t lock; /* LOCK_IOMMU: tree, units; held while units are told, so that who finds it clean may go on */
-    struct io_tree tree;
-    uint32_t units; /* those that ever had a device of it; set before the device is attached */
-    uint16_t hw_id;
-};
-
 struct iommu_unit {
     const struct iommu_place *place;
     volatile uint8_t *regs;
@@ -133,7 +124,6 @@ struct iommu_unit {
     uint8_t number;
     bool running; /* takes commands; else there is nothing to tell it, enable() makes it forget all */
     bool stuck;   /* did not answer in time; said once */
-    bool deaf;    /* its interrupt is off: too many faults */
 };
 
 /* Of an interrupt remapping table; bit 0 of `lo` is "present" in both formats. */
@@ -145,8 +135,9 @@ struct io_entry {
 struct iommu_ops {
     const char *name;
     const struct io_codec *codec;
-    size_t window;       /* bytes of registers */
-    unsigned queue_tail; /* a register */
+    size_t window;        /* bytes of registers */
+    unsigned queue_tail;  /* a register */
+    unsigned irt_entries; /* of an interrupt remapping table */
     /* Reads what the unit can do and narrows iommu_format. */
     int (*probe)(struct iommu_unit *u);
     /* Allocates its tables: everything blocked. */
@@ -156,26 +147,22 @@ struct iommu_ops {
     void (*disable)(struct iommu_unit *u);
     /* Queues a wait for all that was queued: the unit writes u->sequence to u->done. */
     void (*wait)(struct iommu_unit *u);
-    /* A requester's DMA, blocked until now, goes through the domain's tables; NULL: is blocked. Queues what makes the
-     * unit forget what it knew of it. */
-    int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct iommu_domain *d);
-    uint16_t (*owner)(struct iommu_unit *u, uint16_t bdf); /* hardware id of a requester's domain */
-    /* Queue: translations of a domain, an entry of a requester's interrupt remapping table are forgotten. */
-    void (*forget)(struct iommu_unit *u, uint16_t hw_id);
+    /* A requester's DMA, blocked until now, goes through the tree; NULL: is blocked. Queues what makes the unit forget
+     * what it knew of it. */
+    int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree);
+    /* Queue: translations, an entry of a requester's interrupt remapping table are forgotten. */
+    void (*forget)(struct iommu_unit *u);
     void (*forget_interrupt)(struct iommu_unit *u, uint16_t bdf, unsigned index);
-    /* A requester's interrupt remapping table, made if there is none, and how many entries it has. NULL: no memory. */
-    struct io_entry *(*irt)(struct iommu_unit *u, uint16_t bdf, unsigned *entries);
+    /* A requester's interrupt remapping table, made if there is none. NULL: no memory. */
+    struct io_entry *(*irt)(struct iommu_unit *u, uint16_t bdf);
     struct io_entry (*irte)(uint16_t bdf, uint8_t vector, uint32_t apic_id, bool level);
     struct msi_message (*message)(unsigned index, uint8_t vector);
-    void (*poll)(struct iommu_unit *u);
-    /* Its own interrupt, of faults: iommu_fault_msi, on unless it is deaf. */
-    void (*listen)(struct iommu_unit *u);
+    void (*poll)(struct iommu_unit *u); /* tells iommu_log_fault() of what was blocked */
 };
 
 extern const struct iommu_ops amdvi_ops, vtd_ops;
 
 extern struct iommu_tables iommu_info;
-extern struct msi_message iommu_fault_msi; /* of the units' own interrupt; no data: none */
 
 /* Puts 16 bytes into the queue of 256; the unit is told of them by the next iommu_complete(). */
 void iommu_queue(struct iommu_unit *u, uint64_t lo, uint64_t hi);
@@ -183,10 +170,8 @@ void iommu_queue(struct iommu_unit *u, uint64_t lo, uint64_t hi);
 bool iommu_complete(struct iommu_unit *u);
 /* Writes one 64-bit word of a table that a unit may be reading, before what comes after. */
 void iommu_publish(uint64_t *at, uint64_t value);
-unsigned iommu_pci_capability(uint32_t sbdf, unsigned id); /* its offset; 0: none */
-/* A blocked access, for the log (rate limited). `what`: "DMA write to", ...; NULL: some that the unit had no room for.
- */
-void iommu_log_fault(struct iommu_unit *u, uint16_t bdf, const char *what, uint64_t address);
+/* A blocked access, for the log. `what`: "DMA write to", ... */
+void iommu_log_fault(uint16_t bdf, const char *what, uint64_t address);
 /* Waits until 32 bits are as wanted under the mask; false after 100 ms (then 1 ms), with a log line the first time. */
 bool iommu_wait(struct iommu_unit *u, const volatile void *at, uint32_t mask, uint32_t want);
 

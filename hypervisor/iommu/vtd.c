@@ -20,9 +20,6 @@ enum vtd_register {
     REG_RTADDR = 0x20,
     REG_FSTS = 0x34,
     REG_FECTL = 0x38,
-    REG_FEDATA = 0x3c,
-    REG_FEADDR = 0x40,
-    REG_FEUADDR = 0x44,
     REG_PMEN = 0x64,
     REG_IQT = 0x88,
     REG_IQA = 0x90,
@@ -57,13 +54,6 @@ enum descriptor { INV_CONTEXT = 1, INV_IOTLB, INV_INTERRUPTS = 4, INV_WAIT };
 
 /* --- entries, pure -------------------------------------------------------------------------------------- */
 
-static struct io_entry vtd_context(const struct iommu_domain *d, unsigned levels)
-{
-    if (!d)
-        return (struct io_entry){ 0 };
-    return (struct io_entry){ ptr_paddr(d->tree.root) | 1, (uint64_t)d->hw_id << 8 | (levels - 2) };
-}
-
 static struct io_entry vtd_irte(uint16_t bdf, uint8_t vector, uint32_t apic_id, bool level)
 {
     uint64_t destination = iommu_format.wide ? apic_id : apic_id << 8;
@@ -94,10 +84,10 @@ static void vtd_wait(struct iommu_unit *u)
     iommu_queue(u, INV_WAIT | 3 << 5 | (uint64_t)u->sequence << 32, ptr_paddr((const void *)u->done));
 }
 
-static void vtd_forget(struct iommu_unit *u, uint16_t hw_id)
+static void vtd_forget(struct iommu_unit *u)
 {
     /* The domain's; reads and writes in flight are drained. */
-    iommu_queue(u, INV_IOTLB | 2 << 4 | 3 << 6 | (uint64_t)hw_id << 16, 0);
+    iommu_queue(u, INV_IOTLB | 2 << 4 | 3 << 6 | IOMMU_DOMAIN << 16, 0);
 }
 
 static void forget_devices(struct iommu_unit *u)
@@ -145,16 +135,6 @@ static int vtd_setup(struct iommu_unit *u)
     return 0;
 }
 
-static void vtd_listen(struct iommu_unit *u)
-{
-    if (!iommu_fault_msi.data)
-        return;
-    *unit_reg32(u, REG_FEDATA) = iommu_fault_msi.data;
-    *unit_reg32(u, REG_FEADDR) = iommu_fault_msi.address;
-    *unit_reg32(u, REG_FEUADDR) = iommu_fault_msi.address >> 32;
-    *unit_reg32(u, REG_FECTL) = u->deaf ? FECTL_MASKED : 0;
-}
-
 static void vtd_disable(struct iommu_unit *u)
 {
     static const uint32_t states[] = { GCMD_TE, GCMD_IRE, GCMD_QIE };
@@ -193,7 +173,6 @@ static int vtd_enable(struct iommu_unit *u)
         *unit_reg32(u, REG_PMEN) = 0;
         iommu_wait(u, u->regs + REG_PMEN, 1, 0);
     }
-    vtd_listen(u);
     return 0;
 }
 
@@ -205,10 +184,10 @@ static struct io_entry *context_of(struct iommu_unit *u, uint16_t bdf)
     return root->lo & 1 ? (struct io_entry *)paddr_ptr(root->lo & IO_ADDRESS) + (bdf & 0xff) : NULL;
 }
 
-static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct iommu_domain *d)
+static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree)
 {
-    struct io_entry *c = context_of(u, bdf), new = vtd_context(d, iommu_format.levels);
-    if (!c && !d)
+    struct io_entry *c = context_of(u, bdf);
+    if (!c && !tree)
         return 0;
     if (!c) {
         void *page = page_alloc();
@@ -218,25 +197,14 @@ static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct iommu_dom
         iommu_publish((uint64_t *)u->table + 2 * (bdf >> 8), ptr_paddr(page) | 1);
         c = context_of(u, bdf);
     }
-    if (d)
-        iommu_publish(&c->hi, new.hi);
-    iommu_publish(&c->lo, new.lo);
+    iommu_publish(&c->hi, IOMMU_DOMAIN << 8 | (iommu_format.levels - 2));
+    iommu_publish(&c->lo, tree ? ptr_paddr(tree->root) | 1 : 0);
     forget_devices(u);
     return 0;
 }
 
-static uint16_t vtd_owner(struct iommu_unit *u, uint16_t bdf)
-{
-    const struct io_entry *c = context_of(u, bdf);
-    return c && (c->lo & 1) ? c->hi >> 8 & 0xffff : 0;
-}
-
 /* One for all requesters, whose ids are in the entries. */
-static struct io_entry *vtd_irt(struct iommu_unit *u, uint16_t bdf, unsigned *entries)
-{
-    *entries = IRT_ENTRIES;
-    return u->irt;
-}
+static struct io_entry *vtd_irt(struct iommu_unit *u, uint16_t bdf) { return u->irt; }
 
 /* --- faults --------------------------------------------------------------------------------------------- */
 
@@ -254,13 +222,10 @@ static void vtd_poll(struct iommu_unit *u)
         /* Reasons 0x20 to 0x2f are about interrupts: their index is in bits 63:48. */
         bool interrupt = (hi >> 36 & 15) == 2;
         const char *what = interrupt ? "interrupt" : hi & BIT(62) ? "DMA read from" : "DMA write to";
-        iommu_log_fault(u, hi, what, interrupt ? lo >> 48 : lo & PAGE_MASK);
+        iommu_log_fault(hi, what, interrupt ? lo >> 48 : lo & PAGE_MASK);
         *unit_reg32(u, at + 12) = BIT(31);
     }
-    if (status & 1) {
-        iommu_log_fault(u, 0, NULL, 0);
-        *unit_reg32(u, REG_FSTS) = 1;
-    }
+    *unit_reg32(u, REG_FSTS) = status & 1; /* there were more than records */
 }
 
 const struct iommu_ops vtd_ops = {
@@ -268,18 +233,17 @@ const struct iommu_ops vtd_ops = {
     .codec = &vtd_codec,
     .window = 0x5000, /* fault records may lie up to there */
     .queue_tail = REG_IQT,
+    .irt_entries = IRT_ENTRIES,
     .probe = vtd_probe,
     .setup = vtd_setup,
     .enable = vtd_enable,
     .disable = vtd_disable,
     .wait = vtd_wait,
     .attach = vtd_attach,
-    .owner = vtd_owner,
     .forget = vtd_forget,
     .forget_interrupt = vtd_forget_interrupt,
     .irt = vtd_irt,
     .irte = vtd_irte,
     .message = vtd_message,
     .poll = vtd_poll,
-    .listen = vtd_listen,
 };

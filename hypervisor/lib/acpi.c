@@ -31,8 +31,6 @@ static uint8_t sum_of(const uint8_t *bytes, size_t size)
     return sum;
 }
 
-static bool sum_is_zero(const struct acpi_table *t) { return sum_of(t->bytes, t->size) == 0; }
-
 bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *out)
 {
     struct acpi_table t = { at ? s->map(s->data, at, ACPI_HEADER) : NULL, ACPI_HEADER, at };
@@ -50,126 +48,79 @@ bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *o
 
 bool acpi_root(const struct acpi_source *s, paddr_t rsdp, struct acpi_table *root)
 {
-    /* 5.2.5.3: 20 bytes in ACPI 1.0; later longer, with a second checksum over all of it. */
-    struct acpi_table t = { rsdp ? s->map(s->data, rsdp, 20) : NULL, 20, rsdp };
-    if (!t.bytes || memcmp(t.bytes, "RSD PTR ", 8) != 0 || !sum_is_zero(&t))
-        return false;
-    paddr_t rsdt = acpi_field(&t, 16, 4);
-    if (acpi_field(&t, 15, 1) >= 2) {
-        t = (struct acpi_table){ s->map(s->data, rsdp, ACPI_RSDP_SIZE), ACPI_RSDP_SIZE, rsdp };
-        if (t.bytes && acpi_field(&t, 20, 4) >= ACPI_RSDP_SIZE && sum_is_zero(&t) &&
-            acpi_table_at(s, acpi_field(&t, 24, 8), root) && acpi_is(root, "XSDT") && sum_is_zero(root))
-            return true;
-    }
-    return acpi_table_at(s, rsdt, root) && acpi_is(root, "RSDT") && sum_is_zero(root);
+    /* 5.2.5.3: 20 bytes in ACPI 1.0; since 2000 longer, with a second checksum over all of it. */
+    struct acpi_table t = { rsdp ? s->map(s->data, rsdp, ACPI_RSDP_SIZE) : NULL, ACPI_RSDP_SIZE, rsdp };
+    return t.bytes && memcmp(t.bytes, "RSD PTR ", 8) == 0 && !sum_of(t.bytes, 20) && !sum_of(t.bytes, t.size) &&
+           acpi_table_at(s, acpi_field(&t, 24, 8), root) && acpi_is(root, "XSDT") && !sum_of(root->bytes, root->size);
 }
 
 bool acpi_next_table(const struct acpi_source *s, const struct acpi_table *root, unsigned *index,
                      struct acpi_table *out)
 {
-    unsigned width = acpi_is(root, "XSDT") ? 8 : 4;
-    while (*index < (root->size - ACPI_HEADER) / width) {
-        paddr_t at = acpi_field(root, ACPI_HEADER + width * (*index)++, width);
+    while (*index < (root->size - ACPI_HEADER) / 8) {
+        paddr_t at = acpi_field(root, ACPI_HEADER + 8 * (*index)++, 8);
         if (acpi_table_at(s, at, out))
             return true;
     }
     return false;
 }
 
-bool acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature,
-               struct acpi_table *out)
+struct acpi_table acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature)
 {
-    for (unsigned i = 0; acpi_next_table(s, root, &i, out);) {
-        if (acpi_is(out, signature))
-            return true;
-    }
-    return false;
+    struct acpi_table t;
+    for (unsigned i = 0; acpi_next_table(s, root, &i, &t);)
+        if (acpi_is(&t, signature))
+            return t;
+    return (struct acpi_table){ 0 };
 }
 
-/* --- MADT: 5.2.12 --- */
-
-static bool madt_parse(const struct acpi_table *r, struct acpi_madt_entry *e)
+bool acpi_next_part(const struct acpi_table *list, uint32_t *at, unsigned width, struct acpi_table *out)
 {
-    static const uint8_t sizes[] = {
-        [MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10, [MADT_NMI_SOURCE] = 8, [MADT_X2APIC] = 16
-    };
-    uint32_t flags;
-    if (e->type < ARRAY_SIZE(sizes) && r->size < sizes[e->type])
+    uint32_t length = acpi_field(list, *at + width, width);
+    if (*at >= list->size || length < 2 * width || length > list->size - *at)
         return false;
-    switch (e->type) {
-    case MADT_LAPIC:
-    case MADT_X2APIC:
-        e->cpu.uid = e->type == MADT_LAPIC ? acpi_field(r, 2, 1) : acpi_field(r, 12, 4);
-        e->cpu.apic_id = e->type == MADT_LAPIC ? acpi_field(r, 3, 1) : acpi_field(r, 4, 4);
-        e->cpu.enabled = acpi_field(r, e->type == MADT_LAPIC ? 4 : 8, 4) & 1;
-        break;
-    case MADT_IOAPIC:
-        e->ioapic.id = acpi_field(r, 2, 1);
-        e->ioapic.address = acpi_field(r, 4, 4);
-        e->ioapic.gsi_base = acpi_field(r, 8, 4);
-        break;
-    case MADT_OVERRIDE:
-        e->override.irq = acpi_field(r, 3, 1);
-        e->override.gsi = acpi_field(r, 4, 4);
-        flags = acpi_field(r, 8, 2);
-        e->override.active_low = (flags & 3) == 3;
-        e->override.level = (flags >> 2 & 3) == 3;
-        break;
-    }
+    *out = (struct acpi_table){ list->bytes + *at, length, list->at + *at };
+    *at += length;
     return true;
-}
-
-/* Structures follow one another: type:8 length:8. */
-bool acpi_madt_next(const struct acpi_table *madt, uint32_t *offset, struct acpi_madt_entry *out)
-{
-    uint32_t at = MAX(*offset, ACPI_HEADER + 8); /* behind the local APICs' address and flags */
-    for (;;) {
-        uint32_t length = acpi_field(madt, at + 1, 1);
-        if (at >= madt->size || length < 2 || length > madt->size - at)
-            return false;
-        struct acpi_table raw = { madt->bytes + at, length, madt->at + at };
-        *out = (struct acpi_madt_entry){ .type = madt->bytes[at], .raw = raw };
-        *offset = at += length;
-        if (madt_parse(&raw, out))
-            return true;
-    }
 }
 
 /* --- FADT: 5.2.9, MCFG, HPET --- */
 
-/* The generic address at `extended`, else the port at `legacy`. */
-static struct acpi_gas gas_of(const struct acpi_table *t, uint32_t extended, uint32_t legacy)
+/* The port of the generic address at `extended`, else of the field at `legacy`; 0: it has none. */
+static uint16_t port_of(const struct acpi_table *t, uint32_t extended, uint32_t legacy)
 {
-    struct acpi_gas gas = { .space = acpi_field(t, extended, 1), .address = acpi_field(t, extended + 4, 8) };
-    return gas.address ? gas : (struct acpi_gas){ .space = 1, .address = acpi_field(t, legacy, 4) };
+    if (!acpi_field(t, extended + 4, 8))
+        return acpi_field(t, legacy, 4);
+    return acpi_field(t, extended, 1) == 1 ? acpi_field(t, extended + 4, 8) : 0;
 }
 
 bool acpi_parse_fadt(const struct acpi_table *t, struct acpi_fadt *f)
 {
-    *f = (struct acpi_fadt){ 0 };
     if (!acpi_is(t, "FACP") || t->size < 116)
         return false;
     uint64_t facs = acpi_field(t, 132, 8);
-    f->facs = facs ? facs : acpi_field(t, 36, 4);
-    f->sci = acpi_field(t, 46, 2);
-    f->pm1a_event = gas_of(t, 148, 56);
-    f->pm1a_control = gas_of(t, 172, 64);
-    f->pm1b_control = gas_of(t, 184, 68);
-    f->pm_timer = gas_of(t, 208, 76);
-    f->reset = (struct acpi_gas){ acpi_field(t, 116, 1), acpi_field(t, 120, 8) };
-    f->reset_value = acpi_field(t, 128, 1);
-    f->reset_supported = acpi_field(t, 112, 4) & BIT(10) && f->reset.address;
+    *f = (struct acpi_fadt){
+        .facs = facs ? facs : acpi_field(t, 36, 4),
+        .pm1a_control = port_of(t, 172, 64),
+        .pm1b_control = port_of(t, 184, 68),
+        .pm_timer = port_of(t, 208, 76),
+        .reset_space = acpi_field(t, 116, 1),
+        .reset_value = acpi_field(t, 128, 1),
+        .reset_address = acpi_field(t, 112, 4) & BIT(10) ? acpi_field(t, 120, 8) : 0,
+    };
     return true;
 }
 
-bool acpi_mcfg_entry(const struct acpi_table *t, unsigned index, struct acpi_ecam *out)
+bool acpi_mcfg_next(const struct acpi_table *t, uint32_t *offset, struct acpi_ecam *out)
 {
-    if (!acpi_is(t, "MCFG") || t->size < ACPI_HEADER + 8 || index >= (t->size - ACPI_HEADER - 8) / 16)
-        return false;
-    uint32_t at = ACPI_HEADER + 8 + 16 * index;
-    *out = (struct acpi_ecam){ acpi_field(t, at, 8), acpi_field(t, at + 8, 2), acpi_field(t, at + 10, 1),
-                               acpi_field(t, at + 11, 1) };
-    return true;
+    for (uint32_t at = MAX(*offset, ACPI_HEADER + 8); at + 16 <= t->size; at += 16) {
+        *out = (struct acpi_ecam){ acpi_field(t, at, 8), acpi_field(t, at + 8, 2), acpi_field(t, at + 10, 1),
+                                   acpi_field(t, at + 11, 1) };
+        *offset = at + 16;
+        if (out->first_bus <= out->last_bus && !(out->base & (MIB(1) - 1)) && out->base < 1ull << 51)
+            return true;
+    }
+    return false;
 }
 
 paddr_t acpi_hpet_base(const struct acpi_table *t)
@@ -204,59 +155,50 @@ static void put_bytes(struct writer *w, const void *bytes, size_t n)
 static void put_header(struct writer *w, const char *signature, uint8_t revision)
 {
     put_bytes(w, signature, 4);
-    put(w, 0, 4); /* length, see finish() */
-    put(w, revision, 1);
-    put(w, 0, 1); /* checksum */
-    put_bytes(w, "BULKHDBULKHEAD", 14);
-    put(w, 1, 4);
-    put_bytes(w, "BLHD", 4);
-    put(w, 1, 4);
+    put(w, 0, 4);        /* length, see finish() */
+    put(w, revision, 2); /* and the checksum */
+    put_bytes(w, "BULKHDBULKHEAD\1\0\0\0BLHD\1\0\0\0", 26);
 }
 
 static size_t finish(struct writer *w)
 {
     if (w->full)
         return 0;
-    for (unsigned i = 0; i < 4; i++)
-        w->out[4 + i] = w->used >> (8 * i);
+    memcpy(w->out + 4, &w->used, 4);
     w->out[9] = -sum_of(w->out, w->used);
     return w->used;
 }
 
 static void put_cpu(struct writer *w, uint32_t uid, uint32_t apic_id)
 {
-    bool wide = apic_id >= 255 || uid >= 255; /* 5.2.12.12: smaller ones have the short entry */
-    put(w, wide ? MADT_X2APIC : MADT_LAPIC, 1);
-    put(w, wide ? 16 : 8, 1);
-    put(w, wide ? 0 : uid | apic_id << 8, 2);
-    if (wide)
+    if (apic_id < 255 && uid < 255) { /* 5.2.12.12: these have the short entry */
+        put(w, MADT_LAPIC | 8 << 8 | uid << 16 | apic_id << 24, 4);
+        put(w, 1, 4);
+    } else {
+        put(w, MADT_X2APIC | 16 << 8, 4);
         put(w, apic_id, 4);
-    put(w, 1, 4);
-    if (wide)
+        put(w, 1, 4);
         put(w, uid, 4);
-}
-
-static void put_ioapic(struct writer *w, const struct acpi_madt_entry *e)
-{
-    put(w, MADT_IOAPIC | 12 << 8 | (uint32_t)e->ioapic.id << 16, 4);
-    put(w, e->ioapic.address, 4);
-    put(w, e->ioapic.gsi_base, 4);
+    }
 }
 
 size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *plan)
 {
     struct writer w = { out, size };
-    struct acpi_madt_entry e;
+    struct acpi_table e;
     put_header(&w, "APIC", 5);
     put(&w, 0xfee00000, 4);
     put(&w, acpi_field(plan->host, ACPI_HEADER + 4, 4) & 1, 4); /* whether there are PICs too */
     for (unsigned i = 0; i < plan->nr_cpus; i++)
         put_cpu(&w, i, plan->apic_ids[i]);
-    for (unsigned i = 0; i < plan->nr_ioapics; i++)
-        put_ioapic(&w, &plan->ioapics[i]);
-    for (uint32_t at = 0; acpi_madt_next(plan->host, &at, &e);)
-        if (e.type == MADT_OVERRIDE || e.type == MADT_NMI_SOURCE)
-            put_bytes(&w, e.raw.bytes, e.raw.size);
+    for (const struct acpi_ioapic *io = plan->ioapics; io < plan->ioapics + plan->nr_ioapics; io++) {
+        put(&w, MADT_IOAPIC | 12 << 8 | (uint32_t)io->id << 16, 4);
+        put(&w, io->address, 4);
+        put(&w, io->gsi_base, 4);
+    }
+    for (uint32_t at = ACPI_MADT_PARTS; acpi_next_part(plan->host, &at, 1, &e);)
+        if (e.bytes[0] == MADT_OVERRIDE || e.bytes[0] == MADT_NMI_SOURCE)
+            put_bytes(&w, e.bytes, e.size);
     return finish(&w);
 }
 
@@ -287,11 +229,7 @@ size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_source *s, c
 size_t acpi_build_rsdp(uint8_t *out, size_t size, paddr_t xsdt)
 {
     struct writer w = { out, size };
-    put_bytes(&w, "RSD PTR ", 8);
-    put(&w, 0, 1);
-    put_bytes(&w, "BULKHD", 6);
-    put(&w, 2, 1);
-    put(&w, 0, 4); /* no RSDT */
+    put_bytes(&w, "RSD PTR \0BULKHD\2\0\0\0", 20); /* no RSDT */
     put(&w, ACPI_RSDP_SIZE, 4);
     put(&w, xsdt, 8);
     put(&w, 0, 4);

@@ -90,14 +90,18 @@ __attribute__((weak)) void virqchip_set_gsi(struct domain *d, unsigned gsi, bool
 void vplatform_free(struct domain *d) {}
 uint64_t vtime_next(struct domain *d) { return ~0ull; }
 void vtime_tick(struct domain *d, uint64_t now) {}
-void vpci_free(struct domain *d) {}
 int vpci_add_device(struct domain *d, uint32_t sbdf)
 {
+    if (metal_pci_read(sbdf, 0, 2) == 0xffff)
+        return -ENODEV;
     fake_devices++;
     return 0;
 }
-void vpci_remove_device(struct domain *d, uint32_t sbdf) { fake_devices--; }
-int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus) { return 0; }
+int vpci_remove_device(struct domain *d, uint32_t sbdf)
+{
+    fake_devices--;
+    return 0;
+}
 unsigned irq_nr_gsis(void) { return 24; }
 __attribute__((weak)) int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool low, unsigned vcpu)
 {
@@ -117,9 +121,7 @@ void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_
 }
 __attribute__((weak)) void policy_vcpu_init(struct vcpu *v) {}
 bool iommu_present(void) { return true; }
-void iommu_domain_free(struct domain *d) {}
 void iommu_flush(struct domain *d) {}
-int iommu_assign(struct domain *d, uint32_t sbdf) { return 0; }
 __attribute__((weak)) int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
 {
     return 0;

@@ -1,38 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * PCI configuration space of a domain that owns devices. All of it is the hardware's own, but for interrupt messages:
- * what the guest writes into an MSI capability or an MSI-X table is kept here, and the device gets what irq_bind_msi()
- * says. To that end the pages with MSI-X tables are not in the p2m and accesses to them come here.
+ * PCI configuration space of the control domain, which owns all devices. All of it is the hardware's own, but for
+ * - interrupt messages: what the guest writes into an MSI capability or an MSI-X table is kept here, and the device
+ * gets what irq_bind_msi() says. To that end the pages with MSI-X tables are not in the p2m and accesses to them come
+ * here;
+ * - bus mastering: a device has it only from vpci_add_device() on, and only if the IOMMU confines it.
  *
  * BARs are the guest's to move (MMIO is mapped 1:1); table_follow() notices each move. Devices offer one MSI message
- * only: several would need consecutive vectors and remapping entries, and drivers want MSI-X for that. They offer no
- * virtual functions: the capability (SR-IOV) reads as one that is unused.
+ * only: several would need consecutive vectors and remapping entries, and drivers want MSI-X for that.
  *
- * Lock: vpci.lock (LOCK_PCI), everything below but ecam[]. A write that may move a table takes the domain's lock first,
- * for its iomem. Devices may be hostile: nothing read from one is trusted to make sense.
+ * Lock: the domain's, everything below. Devices may be hostile: nothing read from one is trusted to make sense.
  */
+#include <hv/board.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
+#include <hv/iommu.h>
 #include <hv/irq.h>
 #include <hv/log.h>
 #include <hv/metal.h>
 #include <hv/p2m.h>
 #include <hv/vdev.h>
 
-#define MAX_PAGES 64
-#define MAX_ECAM 8
-#define MAX_HIDDEN 16        /* units of the IOMMU */
-#define MAX_CAPABILITIES 480 /* what fits into extended space; the other has room for 48 */
-#define MAX_MOVES 16         /* mappings are for ever; a table that is somewhere else all the time is given up */
+#define VPCI_ORDER 4        /* 64 KiB */
+#define MAX_CAPABILITIES 48 /* what there is room for */
+#define MAX_MOVES 16        /* mappings are for ever; a table that is somewhere else all the time is given up */
 
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_MEMORY 2
+#define PCI_COMMAND_MASTER 4
 #define PCI_BAR 0x10
 #define PCI_BAR_END 0x28
 #define CAP_MSI 0x05
-#define CAP_PCIE 0x10
 #define CAP_MSIX 0x11
-#define EXTCAP_SRIOV 0x10
 #define MSI_ENABLE 1
 #define MSI_64 BIT(7)
 #define MSI_HIDDEN 0x67e /* multiple messages, extended data: not offered */
@@ -40,8 +39,6 @@
 #define MSIX_MASK_ALL BIT(14)
 #define ENTRY_MASKED 1u
 #define ENTRY_BOUND BIT(31) /* ours: irq_bind_msi() was called; reserved in the device */
-#define SRIOV_CONTROL 0x08
-#define SRIOV_SIZE 0x40
 
 /* As the guest sees it, in the layout of the table (PCI 3.0 6.8.2). */
 struct msix_entry {
@@ -51,9 +48,9 @@ struct msix_entry {
 /* A place in the table belongs to one function for ever, with its mappings; `present` tells whether it is there now. */
 struct device {
     uint32_t sbdf;
-    uint8_t msi, msix, bir, nr_bars; /* capabilities' offsets, 0: none */
-    uint16_t sriov, nr_entries, moves;
-    bool present, msi_on, msi_64, msix_on;
+    uint8_t msi, msix, bir; /* capabilities' offsets, 0: none; the BAR with the table */
+    uint16_t nr_entries, moves;
+    bool present, confined, msi_on, msi_64, msix_on;
     struct msi_message msi_guest;
     uint32_t table_offset;
     struct msix_entry *entry;
@@ -61,53 +58,26 @@ struct device {
     paddr_t window_base;
     volatile uint8_t *window; /* of the pages around the table */
 };
-#define PAGE_DEVICES (PAGE_SIZE / sizeof(struct device))
 
 struct vpci {
-    spinlock_t lock;
-    unsigned count;                 /* of places */
-    struct device *page[MAX_PAGES]; /* PAGE_DEVICES places each */
-    _Atomic unsigned nr_ecam;       /* release: after ecam[] was written */
-    struct {
-        uint64_t first, last, base;
-        uint16_t segment;
-    } ecam[MAX_ECAM];
+    unsigned count; /* of places */
+    struct device place[];
 };
-_Static_assert(sizeof(struct vpci) <= PAGE_SIZE, "a page");
-
-static uint32_t hidden[MAX_HIDDEN];
-static unsigned nr_hidden;
+#define MAX_PLACES (((PAGE_SIZE << VPCI_ORDER) - sizeof(struct vpci)) / sizeof(struct device))
 
 static uint32_t read16(uint32_t sbdf, unsigned reg) { return metal_pci_read(sbdf, reg, 2); }
 static uint32_t read32(uint32_t sbdf, unsigned reg) { return metal_pci_read(sbdf, reg, 4); }
 
-void vpci_hide(uint32_t sbdf)
-{
-    BUG_ON(nr_hidden == MAX_HIDDEN);
-    hidden[nr_hidden++] = sbdf;
-}
-
-static bool is_hidden(uint32_t sbdf)
-{
-    for (unsigned i = 0; i < nr_hidden; i++) {
-        if (hidden[i] == sbdf)
-            return true;
-    }
-    return false;
-}
-
-static struct device *place(const struct vpci *p, unsigned n) { return &p->page[n / PAGE_DEVICES][n % PAGE_DEVICES]; }
-
 /* A function's place, whether it is there now or was; NULL: none. */
-static struct device *place_find(const struct vpci *p, uint32_t sbdf)
+static struct device *place_find(struct vpci *p, uint32_t sbdf)
 {
-    for (unsigned n = 0; n < p->count; n++)
-        if (place(p, n)->sbdf == sbdf)
-            return place(p, n);
+    for (struct device *dev = p->place; dev < p->place + p->count; dev++)
+        if (dev->sbdf == sbdf)
+            return dev;
     return NULL;
 }
 
-static struct device *device_find(const struct vpci *p, uint32_t sbdf)
+static struct device *device_find(struct vpci *p, uint32_t sbdf)
 {
     struct device *dev = place_find(p, sbdf);
     return dev && dev->present ? dev : NULL;
@@ -124,11 +94,10 @@ static bool table_in(const struct device *dev, uint64_t first_page, uint64_t las
 }
 
 /* The device whose table is there, or else one with a table on the same page. */
-static struct device *table_find(const struct vpci *p, gpa_t gpa)
+static struct device *table_find(struct vpci *p, gpa_t gpa)
 {
     struct device *near = NULL;
-    for (unsigned n = 0; n < p->count; n++) {
-        struct device *dev = place(p, n);
+    for (struct device *dev = p->place; dev < p->place + p->count; dev++) {
         if (!table_in(dev, gpa >> PAGE_SHIFT, gpa >> PAGE_SHIFT))
             continue;
         near = dev;
@@ -138,21 +107,19 @@ static struct device *table_find(const struct vpci *p, gpa_t gpa)
     return near;
 }
 
-static uint64_t bar_address(uint32_t sbdf, unsigned reg, bool last)
+static uint64_t bar_address(uint32_t sbdf, unsigned reg)
 {
     uint32_t low = read32(sbdf, reg);
     bool wide = (low & 6) == 4;
-    if (low & 1 || (wide && last))
-        return 0;
-    return (low & ~0xfu) | (wide ? (uint64_t)read32(sbdf, reg + 4) << 32 : 0);
+    return low & 1 ? 0 : (low & ~0xfu) | (wide ? (uint64_t)read32(sbdf, reg + 4) << 32 : 0);
 }
 
 /* Where the device decodes its table now; 0: nowhere. */
 static paddr_t table_place(const struct device *dev)
 {
-    if (!dev->entry || dev->bir >= dev->nr_bars || !(read16(dev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY))
+    if (!dev->entry || !(read16(dev->sbdf, PCI_COMMAND) & PCI_COMMAND_MEMORY))
         return 0;
-    uint64_t base = bar_address(dev->sbdf, PCI_BAR + 4 * dev->bir, dev->bir + 1 == dev->nr_bars);
+    uint64_t base = bar_address(dev->sbdf, PCI_BAR + 4 * dev->bir);
     return base && base < BIT(51) ? base + dev->table_offset : 0;
 }
 
@@ -250,7 +217,7 @@ static void msix_control(struct domain *d, struct device *dev, uint16_t control)
         msix_off(d, dev);
 }
 
-/* Brings what is trapped in step with what the device decodes; the domain's lock is held. */
+/* Brings what is trapped in step with what the device decodes. */
 static void table_follow(struct domain *d, struct device *dev)
 {
     paddr_t at = table_place(dev);
@@ -302,11 +269,8 @@ static void entry_access(struct domain *d, struct device *dev, unsigned offset, 
 
 bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
-    struct vpci *p = d->pci;
-    if (!p)
-        return false;
-    spin_lock(&p->lock);
-    struct device *dev = table_find(p, gpa);
+    spin_lock(&d->lock);
+    struct device *dev = table_find(d->pci, gpa);
     if (dev && gpa & (size - 1)) {
         *value = write ? *value : ~0ull;
     } else if (dev && gpa >= dev->table && gpa < table_end(dev)) {
@@ -318,7 +282,7 @@ bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, ui
         else
             *value = write ? *value : ~0ull;
     }
-    spin_unlock(&p->lock);
+    spin_unlock(&d->lock);
     return dev;
 }
 
@@ -386,16 +350,21 @@ static void msi_write(struct domain *d, struct device *dev, unsigned offset, uin
 
 /* --- devices --- */
 
-static bool overlap(unsigned a, unsigned b) { return a && a < b + 24 && b < a + 24; }
+static void command_write(const struct device *dev, uint32_t sbdf, unsigned size, uint32_t value)
+{
+    if (!dev || !dev->confined)
+        value &= ~PCI_COMMAND_MASTER;
+    metal_pci_write(sbdf, PCI_COMMAND, size, value);
+}
 
 static void capability_found(struct device *dev, unsigned id, unsigned at)
 {
     unsigned control = read16(dev->sbdf, at + 2);
-    if (id == CAP_MSI && !dev->msi && at <= 0x100 - 16 && !overlap(dev->msix, at)) {
+    if (id == CAP_MSI && !dev->msi) {
         dev->msi = at;
         dev->msi_64 = control & MSI_64;
         metal_pci_write(dev->sbdf, at + 2, 2, control & ~(MSI_HIDDEN | MSI_ENABLE));
-    } else if (id == CAP_MSIX && !dev->msix && at <= 0x100 - 12 && !overlap(dev->msi, at)) {
+    } else if (id == CAP_MSIX && !dev->msix) {
         uint32_t table = read32(dev->sbdf, at + 4);
         dev->msix = at;
         dev->nr_entries = (control & 0x7ff) + 1;
@@ -405,65 +374,31 @@ static void capability_found(struct device *dev, unsigned id, unsigned at)
     }
 }
 
-/* True: it is PCI Express and has the extended space. */
-static bool capabilities_scan(struct device *dev)
+static void capabilities_scan(struct device *dev)
 {
-    bool express = false;
     unsigned at = read16(dev->sbdf, 6) & 0x10 ? metal_pci_read(dev->sbdf, 0x34, 1) : 0;
     for (unsigned n = 0; n < MAX_CAPABILITIES && (at &= 0xfc) >= 0x40; n++) {
         unsigned header = read16(dev->sbdf, at);
         if ((header & 0xff) == 0xff)
             break;
-        express |= (header & 0xff) == CAP_PCIE;
         capability_found(dev, header & 0xff, at);
         at = header >> 8;
     }
-    return express;
 }
 
-/* Its virtual functions are switched off and stay so. */
-static void sriov_scan(struct device *dev)
-{
-    unsigned at = 0x100;
-    for (unsigned n = 0; n < MAX_CAPABILITIES && at >= 0x100 && at <= 0x1000 - SRIOV_SIZE; n++) {
-        uint32_t header = read32(dev->sbdf, at);
-        if (header == 0 || header == ~0u)
-            return;
-        if ((header & 0xffff) == EXTCAP_SRIOV) {
-            dev->sriov = at;
-            metal_pci_write(dev->sbdf, at + SRIOV_CONTROL, 2, 0);
-            return;
-        }
-        at = header >> 20 & 0xffc;
-    }
-}
-
-static bool in_sriov(const struct device *dev, unsigned reg)
-{
-    return dev->sriov && reg >= dev->sriov && reg - dev->sriov < SRIOV_SIZE;
-}
-
-/* The function's place, or a new one. */
+/* The function's place, or a new one; NULL: there is none left. */
 static struct device *place_get(struct vpci *p, uint32_t sbdf)
 {
     struct device *dev = place_find(p, sbdf);
-    if (dev)
+    if (dev || p->count == MAX_PLACES)
         return dev;
-    unsigned page = p->count / PAGE_DEVICES;
-    if (page < MAX_PAGES && !p->page[page])
-        p->page[page] = page_alloc();
-    if (page == MAX_PAGES || !p->page[page])
-        return NULL;
-    dev = place(p, p->count++);
-    *dev = (struct device){ .sbdf = sbdf };
+    dev = &p->place[p->count++];
+    dev->sbdf = sbdf;
     return dev;
 }
 
-/* 256 entries a page. */
-static unsigned entries_order(const struct device *dev)
-{
-    return dev->nr_entries > 1024 ? 3 : dev->nr_entries > 512 ? 2 : dev->nr_entries > 256;
-}
+/* 256 entries a page, and few devices have more. */
+static unsigned entries_order(const struct device *dev) { return dev->nr_entries > 256 ? 3 : 0; }
 
 static void device_remove(struct domain *d, struct device *dev)
 {
@@ -478,87 +413,53 @@ static void device_remove(struct domain *d, struct device *dev)
     };
 }
 
-static int device_add(struct domain *d, uint32_t sbdf)
+static int device_add(struct domain *d, struct device *dev)
 {
-    struct device *dev = place_get(d->pci, sbdf);
-    if (!dev)
-        return -ENOMEM;
-    unsigned type = metal_pci_read(sbdf, 0x0e, 1) & 0x7f;
-    dev->nr_bars = type == 0 ? 6 : type == 1 ? 2 : 0;
-    if (type <= 1 && capabilities_scan(dev))
-        sriov_scan(dev);
-    if (dev->msix) {
-        dev->entry = pages_alloc(entries_order(dev));
-        if (!dev->entry) {
-            device_remove(d, dev);
-            return -ENOMEM;
-        }
-        for (unsigned i = 0; i < dev->nr_entries; i++)
-            dev->entry[i].word[3] = ENTRY_MASKED;
-    }
+    unsigned type = metal_pci_read(dev->sbdf, 0x0e, 1) & 0x7f;
+    if (type <= 1)
+        capabilities_scan(dev);
+    dev->entry = dev->msix ? pages_alloc(entries_order(dev)) : NULL;
+    dev->nr_entries = dev->entry ? dev->nr_entries : 0;
+    for (unsigned i = 0; i < dev->nr_entries; i++)
+        dev->entry[i].word[3] = ENTRY_MASKED;
     dev->present = true;
     table_follow(d, dev);
-    return 0;
-}
-
-static void vpci_lock(struct domain *d)
-{
-    spin_lock(&d->lock);
-    spin_lock(&d->pci->lock);
-}
-
-static void vpci_unlock(struct domain *d)
-{
-    spin_unlock(&d->pci->lock);
-    spin_unlock(&d->lock);
+    int rc = dev->msix && !dev->entry ? -ENOMEM : iommu_assign(d, dev->sbdf);
+    /* A bridge passes on what devices behind it send, each of which has a permission of its own. */
+    dev->confined = !rc || type != 0;
+    return dev->confined ? 0 : rc;
 }
 
 int vpci_add_device(struct domain *d, uint32_t sbdf)
 {
-    if (!d->pci || is_hidden(sbdf))
+    if (iommu_is_unit(sbdf) || read16(sbdf, 0) == 0xffff)
         return -ENODEV;
-    vpci_lock(d);
-    int rc = 0;
-    if (!device_find(d->pci, sbdf))
-        rc = read16(sbdf, 0) == 0xffff ? -ENODEV : device_add(d, sbdf);
-    vpci_unlock(d);
+    spin_lock(&d->lock);
+    struct device *dev = place_get(d->pci, sbdf);
+    int rc = !dev ? -ENOMEM : dev->present ? 0 : device_add(d, dev);
+    if (rc) {
+        log_guest(d, "PCI device %x cannot be a bus master, error %d", sbdf, rc);
+        command_write(dev, sbdf, 2, read16(sbdf, PCI_COMMAND));
+    }
+    spin_unlock(&d->lock);
     return rc;
 }
 
-void vpci_remove_device(struct domain *d, uint32_t sbdf)
+int vpci_remove_device(struct domain *d, uint32_t sbdf)
 {
-    if (!d->pci)
-        return;
-    vpci_lock(d);
+    spin_lock(&d->lock);
     struct device *dev = device_find(d->pci, sbdf);
     if (dev)
         device_remove(d, dev);
-    vpci_unlock(d);
+    int rc = iommu_assign(NULL, sbdf);
+    spin_unlock(&d->lock);
+    return rc;
 }
 
 int vpci_init(struct domain *d)
 {
-    d->pci = page_alloc();
-    if (!d->pci)
-        return -ENOMEM;
-    spin_init(&d->pci->lock, LOCK_PCI);
-    return 0;
-}
-
-void vpci_free(struct domain *d)
-{
-    struct vpci *p = d->pci;
-    if (!p)
-        return;
-    vpci_lock(d);
-    for (unsigned n = 0; n < p->count; n++)
-        device_remove(d, place(p, n));
-    vpci_unlock(d);
-    for (unsigned i = 0; i < MAX_PAGES; i++)
-        if (p->page[i])
-            page_free(p->page[i]);
-    page_free(p);
-    d->pci = NULL;
+    d->pci = pages_alloc(VPCI_ORDER);
+    return d->pci ? 0 : -ENOMEM;
 }
 
 /* --- accesses --- */
@@ -570,18 +471,16 @@ static bool access_valid(unsigned reg, unsigned size)
 
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size)
 {
-    uint32_t ones = size == 4 ? ~0u : BIT(8 * size) - 1, value = ones;
-    if (!d->pci || !access_valid(reg, size) || is_hidden(sbdf))
+    uint32_t ones = size == 4 ? ~0u : BIT(8 * size) - 1, value;
+    if (!access_valid(reg, size) || iommu_is_unit(sbdf))
         return ones;
-    spin_lock(&d->pci->lock);
+    spin_lock(&d->lock);
     struct device *dev = device_find(d->pci, sbdf);
     if (dev && in_msi(dev, reg))
         value = msi_read(dev, (reg & ~3u) - dev->msi) >> 8 * (reg & 3) & ones;
-    else if (dev || d->control) /* it looks for devices before it names them to us */
+    else
         value = metal_pci_read(sbdf, reg, size);
-    if (dev && in_sriov(dev, reg) && reg - dev->sriov < 4) /* an unused capability (id 0) that names the next */
-        value &= 0xfff00000 >> 8 * (reg & 3);
-    spin_unlock(&d->pci->lock);
+    spin_unlock(&d->lock);
     return value;
 }
 
@@ -600,69 +499,38 @@ static bool capability_write(struct domain *d, struct device *dev, unsigned reg,
     return true;
 }
 
-static void device_write(struct domain *d, struct device *dev, unsigned reg, unsigned size, uint32_t value)
-{
-    if (in_sriov(dev, reg) || capability_write(d, dev, reg, size == 4 ? ~0u : BIT(8 * size) - 1, value))
-        return;
-    metal_pci_write(dev->sbdf, reg, size, value);
-    if (reg >= PCI_COMMAND && reg < PCI_BAR_END)
-        table_follow(d, dev);
-}
-
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value)
 {
-    if (!d->pci || !access_valid(reg, size) || is_hidden(sbdf))
+    if (!access_valid(reg, size) || iommu_is_unit(sbdf))
         return;
-    bool moves = reg < PCI_BAR_END;
-    if (moves)
-        spin_lock(&d->lock);
-    spin_lock(&d->pci->lock);
-    struct device *dev = device_find(d->pci, sbdf);
-    if (dev)
-        device_write(d, dev, reg, size, value);
-    else if (d->control)
+    spin_lock(&d->lock);
+    struct device *dev = device_find(d->pci, sbdf); /* NULL: the guest looks for devices before it names them to us */
+    if (reg == PCI_COMMAND)
+        command_write(dev, sbdf, size, value);
+    else if (!dev || !capability_write(d, dev, reg, size == 4 ? ~0u : BIT(8 * size) - 1, value))
         metal_pci_write(sbdf, reg, size, value);
-    spin_unlock(&d->pci->lock);
-    if (moves)
-        spin_unlock(&d->lock);
+    if (dev && reg < PCI_BAR_END)
+        table_follow(d, dev);
+    spin_unlock(&d->lock);
 }
 
-static bool ecam_find(struct vpci *p, gpa_t gpa, uint32_t *sbdf)
+static bool ecam_find(gpa_t gpa, uint32_t *sbdf)
 {
-    for (unsigned i = 0; i < load_acquire(&p->nr_ecam); i++) {
-        if (gpa < p->ecam[i].first || gpa > p->ecam[i].last)
-            continue;
-        *sbdf = (uint32_t)p->ecam[i].segment << 16 | (gpa - p->ecam[i].base) >> 12;
-        return true;
+    for (unsigned i = 0; i < hv_board.nr_ecam; i++) {
+        const struct acpi_ecam *e = &hv_board.ecam[i];
+        uint64_t bus = (gpa - e->base) / MIB(1);
+        *sbdf = (uint32_t)e->segment << 16 | (gpa - e->base) >> 12;
+        if (bus >= e->first_bus && bus <= e->last_bus)
+            return true;
     }
     return false;
-}
-
-int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus)
-{
-    struct vpci *p = d->pci;
-    if (!p || first_bus > last_bus || base & (MIB(1) - 1) || base >= BIT(52))
-        return -EINVAL;
-    spin_lock(&p->lock);
-    unsigned n = load_relaxed(&p->nr_ecam);
-    uint32_t known;
-    bool again = ecam_find(p, base + MIB(first_bus), &known) && ecam_find(p, base + MIB(last_bus), &known);
-    if (!again && n < MAX_ECAM) {
-        p->ecam[n].base = base; /* of bus 0, as in the MCFG, whether it belongs or not */
-        p->ecam[n].first = base + MIB(first_bus);
-        p->ecam[n].last = base + MIB(last_bus) + MIB(1) - 1;
-        p->ecam[n].segment = segment;
-        store_release(&p->nr_ecam, n + 1); /* pairs with ecam_find() */
-    }
-    spin_unlock(&p->lock);
-    return again || n < MAX_ECAM ? 0 : -ENOSPC;
 }
 
 bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     uint32_t sbdf;
     unsigned reg = gpa & 0xfff, part = MIN(size, 4);
-    if (!d->pci || !ecam_find(d->pci, gpa, &sbdf))
+    if (!ecam_find(gpa, &sbdf))
         return false;
     if (!write)
         *value = size > 4 && reg & 7 ? ~0ull : 0;
@@ -678,15 +546,12 @@ bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, ui
 bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count)
 {
     struct vpci *p = d->pci;
-    uint64_t first = g.n << PAGE_SHIFT, last = first + (count << PAGE_SHIFT) - 1;
     bool found = false;
-    for (unsigned i = 0; p && i < load_acquire(&p->nr_ecam); i++)
-        found |= first <= p->ecam[i].last && last >= p->ecam[i].first;
-    if (!p || found)
-        return found;
-    spin_lock(&p->lock);
-    for (unsigned n = 0; n < p->count; n++)
-        found |= table_in(place(p, n), g.n, g.n + count - 1);
-    spin_unlock(&p->lock);
+    if (!p)
+        return false;
+    spin_lock(&d->lock);
+    for (const struct device *dev = p->place; dev < p->place + p->count; dev++)
+        found |= table_in(dev, g.n, g.n + count - 1);
+    spin_unlock(&d->lock);
     return found;
 }

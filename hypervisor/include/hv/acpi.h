@@ -32,69 +32,50 @@ struct acpi_table {
 
 /* Little-endian field of 1 to 8 bytes; 0 when it does not lie inside. */
 uint64_t acpi_field(const struct acpi_table *t, uint32_t offset, unsigned size);
+/* False for a table of size 0, which stands for none: its fields are 0 too. */
 bool acpi_is(const struct acpi_table *t, const char *signature);
 /* The header and length are sane and all of it can be read. The checksum is another matter (firmware gets it wrong). */
 bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *out);
 
-/* The root table (XSDT, or RSDT when there is none) that the root pointer at `rsdp` names; its checksums must be right.
- */
+/* The root table (XSDT) that the root pointer at `rsdp` names; the checksums of both must be right. */
 bool acpi_root(const struct acpi_source *s, paddr_t rsdp, struct acpi_table *root);
 /* Table number *index of the root table or the next that can be read, *index moved on behind it; false: no more. */
 bool acpi_next_table(const struct acpi_source *s, const struct acpi_table *root, unsigned *index,
                      struct acpi_table *out);
-/* The first with this signature. */
-bool acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature,
-               struct acpi_table *out);
+/* The first with this signature, or one of size 0. */
+struct acpi_table acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature);
+/* The structure at *at of a list in which each has its length behind its type, both of `width` bytes; *at is moved on
+ * behind it. False: no more, or what follows (*at < size) is malformed. */
+bool acpi_next_part(const struct acpi_table *list, uint32_t *at, unsigned width, struct acpi_table *out);
 
 /* --- MADT (5.2.12) ---------------------------------------------------------------------------------------------- */
+#define ACPI_MADT_PARTS 44u /* where they begin, behind the local APICs' address and flags; of width 1 */
 enum acpi_madt_type { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_NMI_SOURCE = 3, MADT_X2APIC = 9 };
 
-struct acpi_madt_entry {
-    uint8_t type;
-    struct acpi_table raw;
-    union {
-        struct {
-            uint32_t uid, apic_id;
-            bool enabled;
-        } cpu; /* LAPIC, X2APIC */
-        struct {
-            uint8_t id;
-            uint32_t address, gsi_base;
-        } ioapic;
-        struct {
-            uint8_t irq;
-            uint32_t gsi;
-            bool level, active_low; /* "as the bus" is ISA's: edge, high */
-        } override;
-    };
+struct acpi_ioapic {
+    uint8_t id;
+    uint32_t address, gsi_base;
 };
-
-/* Start with *offset = 0. Entries that are too short for their type are left out. */
-bool acpi_madt_next(const struct acpi_table *madt, uint32_t *offset, struct acpi_madt_entry *out);
 
 /* --- others ------------------------------------------------------------------------------------------------------ */
-struct acpi_gas {
-    uint8_t space;    /* 0: memory, 1: ports */
-    uint64_t address; /* 0: not there */
-};
-
 struct acpi_fadt {
     paddr_t facs;
-    uint16_t sci;
-    struct acpi_gas pm1a_event, pm1a_control, pm1b_control, pm_timer, reset;
-    uint8_t reset_value;
-    bool reset_supported;
+    uint16_t pm1a_control, pm1b_control, pm_timer; /* ports; 0: none */
+    uint8_t reset_space, reset_value;              /* 0: memory, 1: ports */
+    uint64_t reset_address;                        /* 0: no such register */
 };
 
 bool acpi_parse_fadt(const struct acpi_table *fadt, struct acpi_fadt *out);
 
+/* Buses of a segment whose configuration space is in memory: bus 0's would be at `base`. */
 struct acpi_ecam {
     uint64_t base;
     uint16_t segment;
     uint8_t first_bus, last_bus;
 };
 
-bool acpi_mcfg_entry(const struct acpi_table *mcfg, unsigned index, struct acpi_ecam *out); /* false: no more */
+/* Start with *at = 0. Entries that make no sense are left out. */
+bool acpi_mcfg_next(const struct acpi_table *mcfg, uint32_t *at, struct acpi_ecam *out);
 
 paddr_t acpi_hpet_base(const struct acpi_table *hpet); /* 0: none in memory */
 
@@ -104,7 +85,7 @@ struct acpi_madt_plan {
     const uint32_t *apic_ids; /* of vCPUs 0 .. nr_cpus - 1; their processor uid is their number */
     unsigned nr_cpus;
     const struct acpi_table *host; /* overrides and NMI sources are taken from here */
-    const struct acpi_madt_entry *ioapics;
+    const struct acpi_ioapic *ioapics;
     unsigned nr_ioapics;
 };
 

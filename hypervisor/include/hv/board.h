@@ -19,17 +19,12 @@ struct acpi_facs {
 };
 
 struct board {
-    paddr_t rsdp, hpet, madt, ivrs, dmar;
-    struct acpi_facs *facs;                        /* NULL: none */
-    uint16_t pm_timer, pm1a_control, pm1b_control; /* ports, 0: none */
-    uint8_t reset_space, reset_value;
-    uint64_t reset_address;
+    paddr_t rsdp, hpet;
+    struct acpi_table madt, ivrs, dmar; /* size 0: none */
+    struct acpi_facs *facs;             /* NULL: none */
+    struct acpi_fadt fadt;
     unsigned nr_ioapics, nr_ecam;
-    struct {
-        uint8_t id;
-        paddr_t address;
-        uint32_t gsi_base;
-    } ioapic[BOARD_MAX_IOAPICS];
+    struct acpi_ioapic ioapic[BOARD_MAX_IOAPICS];
     struct acpi_ecam ecam[BOARD_MAX_ECAM];
 };
 

@@ -21,7 +21,6 @@ struct grant_table;
 struct vplatform;
 struct vpci;
 struct cpu_policy;
-struct iommu_domain;
 
 #define MAX_VCPUS 128
 #define DOMID_CONTROL 0
@@ -62,7 +61,6 @@ struct domain {
     struct vplatform *platform; /* IOAPICs, PIC, PIT, RTC, PM timer, HPET, PCI as the domain sees them */
     struct vpci *pci;           /* the devices it owns; NULL: none */
     struct cpu_policy *policy;
-    struct iommu_domain *iommu;
 
     uint64_t hvm_params[64]; /* HVM_PARAM_*; domain lock */
     uint8_t callback_vector; /* of HVM_PARAM_CALLBACK_IRQ type vector; 0: none */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * DMA and interrupt remapping, the same for AMD-Vi and VT-d: struct iommu_ops is what each unit's driver gives, iommu.c
- * routes devices to units and keeps one set of I/O page tables a domain (its own format for each kind of unit; a
- * machine has one kind).
+ * routes devices to units and keeps the I/O page tables of the control domain, which owns all devices.
  *
- * Locks: LOCK_IOMMU, one a domain (its I/O page tables), and LOCK_IOMMU_UNIT, one a unit (its queue and tables).
- * Without any unit all functions succeed and confine nothing; iommu_present() tells, and the boot log warns.
+ * Locks: LOCK_IOMMU, the I/O page tables, and LOCK_IOMMU_UNIT, one a unit (its queue and tables).
+ * On a machine whose ACPI tables name no units all functions succeed and confine nothing, and the boot log warns. Where
+ * they name some, a device that none of them confines is not to be a bus master (iommu_assign).
  */
 #ifndef HV_IOMMU_H
 #define HV_IOMMU_H
@@ -15,23 +15,23 @@
 struct domain;
 struct msi_message;
 
-bool iommu_present(void);
+bool iommu_present(void); /* a unit works */
 bool iommu_remaps_interrupts(void);
-/* Finds units in the ACPI tables IVRS or DMAR and enables them with no device mapped (all DMA blocked but what firmware
- * reserved). A unit that could not be started is logged. */
-void iommu_init(paddr_t ivrs, paddr_t dmar);
+/* Finds units in the ACPI tables IVRS or DMAR (hv_board) and enables them with no device mapped: all DMA blocked but
+ * what firmware reserved. A unit that could not be started is logged. */
+void iommu_init(void);
+/* Whether it is a unit itself, which AMD's are. */
+bool iommu_is_unit(uint32_t sbdf);
 
-must_check int iommu_domain_init(struct domain *d);
-void iommu_domain_free(struct domain *d);
-/* Pages a device of the domain may reach. The caller flushes with iommu_flush() after a batch, and after an unmap
- * before it gives the pages to somebody else. Mapping again what is mapped changes nothing and is quick. -ENOMEM: part
- * of it is done; -ERANGE: beyond what units translate (2^48, for some VT-d units 2^39 bytes). */
+/* Pages that devices of the domain may reach; other domains than the control domain have none. The caller flushes with
+ * iommu_flush() after a batch, and after an unmap before it gives the pages to somebody else. Mapping again what is
+ * mapped changes nothing and is quick. -ENOMEM: part of it is done; -ERANGE: beyond what units translate (2^48, for
+ * some VT-d units 2^39 bytes). */
 must_check int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable);
 must_check int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count);
 void iommu_flush(struct domain *d);
-/* Hands device sbdf (and its aliases) to the domain, with the memory that firmware reserved for it mapped 1:1; NULL: to
- * nobody, DMA is blocked. -EBUSY: its requests look like those of a device of another domain; -ENODEV: no unit confines
- * it. */
+/* Hands device sbdf (and its alias) to the control domain; NULL: to nobody, DMA is blocked. -EOPNOTSUPP: no unit
+ * confines it. */
 must_check int iommu_assign(struct domain *d, uint32_t sbdf);
 
 /* A remapping entry for one interrupt: to `vector` on the CPU with `apic_id`. `entry` is -1 for a new one. `out`: what
@@ -55,12 +55,8 @@ uint64_t iommu_ioapic_rte(const struct msi_message *m, bool level, bool active_l
 /* Where the units' own registers are, which no domain may reach: visit(first page, count) for each. */
 void iommu_mmio_ranges(void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
 
-/* Logs faults with the device and who it belongs to: a few lines a second, and when that is not enough, the units' own
- * interrupt is off for the rest of the second. Call it from that interrupt and once a second, as it may be off, lost,
- * or never come (QEMU). */
+/* Logs what was blocked since the last time, a few lines of it: to be called once a second, by one CPU. */
 void iommu_poll_faults(void);
-/* The units' own interrupt: a message to this CPU. Kept over a suspend. */
-void iommu_fault_vector(uint8_t vector, uint32_t apic_id);
 /* S3 */
 void iommu_suspend(void);
 void iommu_resume(void);

@@ -22,7 +22,6 @@ enum lock_level {
     LOCK_PORT = 52,        /* one event channel port */
     LOCK_EVENT_QUEUE = 54, /* one FIFO queue of one vCPU */
     LOCK_VDEV = 60,
-    LOCK_PCI = 62,
     LOCK_IRQ = 64,     /* host interrupts */
     LOCK_IRQ_CPU = 65, /* one CPU's vectors */
     LOCK_SCHED = 66,   /* a CPU's run queue */

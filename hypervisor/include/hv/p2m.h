@@ -63,7 +63,7 @@ struct p2m {
 
 must_check int p2m_init(struct p2m *p, struct domain *d, const struct p2m_codec *codec);
 /* Frees the tree and drops the references of its entries, at most `budget` of them; -ERESTART: call again. The domain's
- * vCPUs stand still and its devices are gone (iommu_domain_free). */
+ * vCPUs stand still; it has no devices. */
 int p2m_free(struct p2m *p, unsigned budget);
 
 /*

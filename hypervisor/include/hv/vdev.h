@@ -78,25 +78,23 @@ int virqchip_pic_vector(struct vcpu *v, bool ack);
 void vtime_tick(struct domain *d, uint64_t now);
 uint64_t vtime_next(struct domain *d);
 
-/* --- PCI configuration space of domains that own devices (vpci.c) ---------------------------------------------------
+/* --- PCI configuration space of the control domain (vpci.c) --------------------------------------------------------
  */
-/* The domain's lock must not be held by callers of any of these. Without vpci_init() a domain has no PCI. */
+/* The domain's lock, which callers must not hold, is for all of this; but for vpci_traps_range() they are for a domain
+ * with vpci_init() only. */
 must_check int vpci_init(struct domain *d);
-void vpci_free(struct domain *d);
-/* Looks at the device's capabilities and switches its message interrupts off. Known already: 0, nothing happens. 0,
- * -ENODEV (not there, or hidden), -ENOMEM. */
+/* Gives the domain a device, its DMA confined (iommu_assign), its message interrupts off. Known already: 0, nothing
+ * happens. -ENODEV (not there, or a unit of the IOMMU), -ENOMEM; the IOMMU's error: the device is there but cannot be a
+ * bus master. */
 must_check int vpci_add_device(struct domain *d, uint32_t sbdf);
-void vpci_remove_device(struct domain *d, uint32_t sbdf);
-/* For all domains and for ever, at boot only, up to 16 units of the IOMMU: reads as all ones. */
-void vpci_hide(uint32_t sbdf);
+int vpci_remove_device(struct domain *d, uint32_t sbdf);
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size);
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value);
 /* An access to a page with an MSI-X table; false: not one. `size` 1, 2, 4 or 8. */
 bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value);
-/* An access to configuration space in memory; false: not one. `base` is bus 0's, as in the MCFG. */
+/* An access to configuration space in memory; false: not one. */
 bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value);
-must_check int vpci_add_ecam(struct domain *d, uint64_t base, uint16_t segment, uint8_t first_bus, uint8_t last_bus);
-/* Whether any of the pages belongs to one of the two, so that it may not be mapped. Who maps on demand asks again
+/* Whether any of the pages has some of an MSI-X table, so that it may not be mapped. Who maps on demand asks again
  * afterwards and takes them out again: the table may have moved there meanwhile. */
 bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count);
 

@@ -28,15 +28,15 @@ static void look(const struct acpi_source *s, const struct acpi_table *t)
 {
     struct acpi_fadt fadt;
     struct acpi_ecam ecam;
-    struct acpi_madt_entry e;
+    struct acpi_table part;
     uint8_t out[600];
     uint32_t ids[] = { 0, 2, 254, 255, 300 };
     acpi_parse_fadt(t, &fadt);
     acpi_hpet_base(t);
-    for (unsigned i = 0; acpi_mcfg_entry(t, i, &ecam); i++)
-        ;
-    for (uint32_t at = 0; acpi_madt_next(t, &at, &e);)
-        CHECK(e.raw.size >= 2 && at <= t->size);
+    for (uint32_t at = 0; acpi_mcfg_next(t, &at, &ecam);)
+        CHECK(ecam.first_bus <= ecam.last_bus);
+    for (uint32_t at = ACPI_MADT_PARTS; acpi_next_part(t, &at, 1, &part);)
+        CHECK(part.size >= 2 && at <= t->size);
     for (size_t size = 0; size <= sizeof(out); size += 100) {
         CHECK(acpi_build_madt(out, size, &(struct acpi_madt_plan){ ids, 5, t, NULL, 0 }) <= size);
         CHECK(acpi_build_xsdt(out, size, s, t, 4096) <= size);

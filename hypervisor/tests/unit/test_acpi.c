@@ -39,7 +39,7 @@ int main(void)
     static const uint32_t ids[] = { 0, 2, 300 };
     static const uint8_t override[] = { 2, 10, 0, 9, 20, 0, 0, 0, 0x0f, 0 };
     struct acpi_table root, t, host;
-    struct acpi_madt_entry e, ioapic = { .type = MADT_IOAPIC, .ioapic = { 7, 0xfec00000, 24 } };
+    struct acpi_ioapic ioapic = { 7, 0xfec00000, 24 };
     struct acpi_ecam ecam;
     uint32_t at = 0;
     unsigned index = 0;
@@ -48,8 +48,11 @@ int main(void)
     table(0x400, "APIC", 44 + sizeof(override));
     uint64_t base = 0xe0000000;
     memcpy(memory + 0x500 + 44, &base, 8);
-    memory[0x500 + 55] = 255;
-    table(0x500, "MCFG", 60);
+    memory[0x500 + 54] = 3;
+    memory[0x500 + 55] = 2; /* buses 3 to 2: left out */
+    memcpy(memory + 0x500 + 60, memory + 0x500 + 44, 16);
+    memory[0x500 + 71] = 255;
+    table(0x500, "MCFG", 76);
     table(0x600, "DMAR", 48);
     CHECK(acpi_table_at(&source, 0x400, &host) && !acpi_table_at(&source, 0, &t));
 
@@ -57,9 +60,13 @@ int main(void)
     memcpy(memory + 0x300 + ACPI_HEADER, list, sizeof(list));
     table(0x300, "XSDT", ACPI_HEADER + sizeof(list));
     CHECK(acpi_build_rsdp(memory + 0x100, 35, 0x300) == 0 && acpi_build_rsdp(memory + 0x100, 36, 0x300) == 36);
-    CHECK(acpi_root(&source, 0x100, &root) && acpi_find(&source, &root, "DMAR", &t) && t.at == 0x600);
-    CHECK(!acpi_find(&source, &root, "IVRS", &t) && acpi_find(&source, &root, "MCFG", &t));
-    CHECK(acpi_mcfg_entry(&t, 0, &ecam) && ecam.base == base && ecam.last_bus == 255 && !acpi_mcfg_entry(&t, 1, &ecam));
+    CHECK(acpi_root(&source, 0x100, &root) && acpi_find(&source, &root, "DMAR").at == 0x600);
+    t = acpi_find(&source, &root, "IVRS");
+    CHECK(!t.size && !acpi_mcfg_next(&t, &at, &ecam) && !acpi_is(&t, "IVRS") && !acpi_field(&t, 0, 4));
+    t = acpi_find(&source, &root, "MCFG");
+    CHECK(acpi_mcfg_next(&t, &at, &ecam) && ecam.base == base && ecam.last_bus == 255 && ecam.first_bus == 3);
+    CHECK(!acpi_mcfg_next(&t, &at, &ecam));
+    at = 0;
     memory[0x108]++;
     CHECK(!acpi_root(&source, 0x100, &t));
 
@@ -67,12 +74,22 @@ int main(void)
     size_t n = acpi_build_madt(memory + 0x1000, 0x800, &plan);
     CHECK(n == 44 + 8 + 8 + 16 + 12 + 10 && acpi_build_madt(memory + 0x1800, n - 1, &plan) == 0);
     CHECK(acpi_table_at(&source, 0x1000, &t) && sum(&t) == 0);
-    for (unsigned i = 0; i < 3; i++)
-        CHECK(acpi_madt_next(&t, &at, &e) && e.cpu.enabled && e.cpu.uid == i && e.cpu.apic_id == ids[i]);
-    CHECK(acpi_madt_next(&t, &at, &e) && e.type == MADT_IOAPIC && e.ioapic.id == 7 && e.ioapic.gsi_base == 24);
-    CHECK(acpi_madt_next(&t, &at, &e) && e.override.irq == 9 && e.override.gsi == 20 && e.override.level &&
-          e.override.active_low);
-    CHECK(!acpi_madt_next(&t, &at, &e));
+    static const uint8_t parts[] = {
+        0, 8,  0, 0, 1,    0, 0,    0,                               /* CPU 0 */
+        0, 8,  1, 2, 1,    0, 0,    0,                               /* CPU 1, APIC id 2 */
+        9, 16, 0, 0, 0x2c, 1, 0,    0,    1,    0, 0, 0, 2, 0, 0, 0, /* CPU 2, APIC id 300 */
+        1, 12, 7, 0, 0,    0, 0xc0, 0xfe, 24,   0, 0, 0,             /* IOAPIC */
+        2, 10, 0, 9, 20,   0, 0,    0,    0x0f, 0,                   /* the firmware's override */
+    };
+    CHECK(t.size == 44 + sizeof(parts) && memcmp(t.bytes + 44, parts, sizeof(parts)) == 0);
+    struct acpi_table part;
+    at = ACPI_MADT_PARTS;
+    for (unsigned i = 0; i < 5; i++)
+        CHECK(acpi_next_part(&t, &at, 1, &part) && part.at + part.size == 0x1000 + at);
+    CHECK(!acpi_next_part(&t, &at, 1, &part) && at == t.size);
+    memory[0x400 + 45] = 11; /* longer than the list */
+    at = ACPI_MADT_PARTS;
+    CHECK(!acpi_next_part(&host, &at, 1, &part) && at == ACPI_MADT_PARTS);
 
     n = acpi_build_xsdt(memory + 0x1800, 0x800, &source, &root, 0x1000);
     CHECK(n == ACPI_HEADER + 16 && acpi_table_at(&source, 0x1800, &root) && sum(&root) == 0);

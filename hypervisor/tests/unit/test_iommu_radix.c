@@ -83,7 +83,9 @@ static unsigned level_of(const struct io_tree *t, uint64_t dfn)
 
 static void finish(struct io_tree *t)
 {
-    io_tree_free(t);
+    CHECK(unmap(t, 0, 1ull << (9 * iommu_format.levels)) == 0);
+    io_tree_clean(t);
+    page_free(t->root);
     CHECK(in_use == 0);
 }
 

@@ -32,7 +32,6 @@ uint32_t apic_id_of(unsigned cpu) { return cpu * 2; }
 void apic_error(void) {}
 void clock_alarm(void) { timer_ticks++; }
 void console_poll(void) {}
-void iommu_poll_faults(void) {}
 bool ioapic_map(unsigned io, paddr_t address) { return address; }
 uint32_t ioapic_read(unsigned io, uint8_t reg) { return reg == 1 ? 23 << 16 | (io ? 0x11 : 0x20) : ioapic[io][reg]; }
 void ioapic_write(unsigned io, uint8_t reg, uint32_t value) { ioapic[io][reg] = value; }
