@@ -214,7 +214,7 @@ static void receive(char c)
         input[input_head++ % INPUT_SIZE] = c;
     console_drop(taken);
     if (hv_control_domain)
-        evtchn_virq_global(hv_control_domain, VIRQ_CONSOLE);
+        evtchn_virq(hv_control_domain, 0, VIRQ_CONSOLE);
 }
 
 void console_poll(void)

@@ -93,15 +93,6 @@ static bool enlist(struct domain *d)
     return free;
 }
 
-static bool delist(struct domain *d)
-{
-    spin_lock(&list_lock);
-    bool listed = !list_empty(&d->all);
-    list_remove(&d->all);
-    spin_unlock(&list_lock);
-    return listed;
-}
-
 static int create_parts(struct domain *d)
 {
     d->shared_info = page_alloc();
@@ -115,7 +106,7 @@ static int create_parts(struct domain *d)
     memset(d->shared_info->evtchn_mask, 0xff, sizeof(d->shared_info->evtchn_mask));
     int rc = p2m_init(&d->p2m, d, hv->codec);
     rc = rc ? rc : evtchn_init(d);
-    rc = rc ? rc : grant_init(d, GRANT_FRAMES_MAX, MAPTRACK_MAX);
+    rc = rc ? rc : grant_init(d);
     for (unsigned i = 0; !rc && i < d->max_vcpus; i++)
         rc = vcpu_create(d, i);
     return rc;
@@ -181,7 +172,7 @@ static void stop_vcpus(struct domain *d, uint32_t block)
 static void wait_until_still(struct domain *d)
 {
     for (unsigned i = 0; i < d->max_vcpus; i++)
-        while (sched_running(d->vcpu[i]))
+        while (atomic_load(&d->vcpu[i]->blocked) && sched_running(d->vcpu[i])) /* not blocked: unpaused meanwhile */
             cpu_relax();
 }
 
@@ -210,17 +201,24 @@ int domain_unpause(struct domain *d)
 int domain_kill(struct domain *d)
 {
     BUG_ON(d->control);
+    if (atomic_exchange(&d->in_hand, true))
+        return -ERESTART; /* another CPU is at it: the caller finds it gone then, or takes over */
     store_relaxed(&d->dying, true);
     stop_vcpus(d, BLOCK_DYING);
     wait_until_still(d);
     int rc = evtchn_destroy(d);
     rc = rc ? rc : grant_destroy(d);
     rc = rc ? rc : p2m_free(&d->p2m, P2M_FREE_STEP);
-    if (!rc && delist(d)) { /* else somebody else was faster */
-        domain_put(d);
-        evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
+    if (rc) {
+        atomic_store(&d->in_hand, false);
+        return rc;
     }
-    return rc;
+    spin_lock(&list_lock);
+    list_remove(&d->all);
+    spin_unlock(&list_lock);
+    domain_put(d);
+    evtchn_virq(hv_control_domain, 0, VIRQ_DOM_EXC);
+    return 0;
 }
 
 void domain_shutdown(struct domain *d, uint32_t code)
@@ -234,7 +232,7 @@ void domain_shutdown(struct domain *d, uint32_t code)
         return;
     }
     stop_vcpus(d, BLOCK_DYING); /* its own vCPU stops when it returns to vcpu_loop */
-    evtchn_virq_global(hv_control_domain, VIRQ_DOM_EXC);
+    evtchn_virq(hv_control_domain, 0, VIRQ_DOM_EXC);
 }
 
 void domain_crash(struct domain *d, const char *format, ...)

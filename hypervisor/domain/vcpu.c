@@ -135,7 +135,7 @@ void vcpu_run_timers(struct vcpu *v, uint64_t now)
 {
     if (v->singleshot <= now) {
         v->singleshot = ~0ull;
-        evtchn_virq_vcpu(v, VIRQ_TIMER);
+        evtchn_virq(v->domain, v->id, VIRQ_TIMER);
     }
     if (v->poll_until <= now)
         vcpu_wake(v, BLOCK_POLL);

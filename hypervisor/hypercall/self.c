@@ -36,20 +36,18 @@ static long sched_poll(struct hc_call *c)
         return -EINVAL;
     if (guest_read(v, ports, (uintptr_t)poll.ports.p, poll.nr_ports * sizeof(ports[0])))
         return -EFAULT;
-    for (unsigned i = 0; i < poll.nr_ports; i++)
-        if (!evtchn_port_valid(c->d, ports[i]))
-            return -EINVAL;
     v->poll_port = poll.nr_ports == 1 ? ports[0] : 0;
     v->poll_until = poll.timeout ? poll.timeout : ~0ull;
     vcpu_block(v, BLOCK_POLL);
     /* Whoever sends from here on sees that we wait; what was sent before, we see. */
-    for (unsigned i = 0; i < poll.nr_ports; i++)
-        if (evtchn_is_pending(c->d, ports[i])) {
-            v->poll_until = ~0ull;
-            vcpu_wake(v, BLOCK_POLL);
-            break;
-        }
-    return 0;
+    int rc = 0;
+    for (unsigned i = 0; i < poll.nr_ports && !rc; i++)
+        rc = evtchn_is_pending(c->d, ports[i]);
+    if (rc) {
+        v->poll_until = ~0ull;
+        vcpu_wake(v, BLOCK_POLL);
+    }
+    return MIN(rc, 0);
 }
 
 static long sched_shutdown(struct hc_call *c)

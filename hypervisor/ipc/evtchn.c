@@ -24,7 +24,10 @@
 #include "evtchn_port.h"
 
 #define CLOSE_STEP 256 /* ports looked at before -ERESTART */
-#define BUSY_TRIES 4
+#define SPACE_ORDER 2
+_Static_assert(sizeof(struct evtchn_space) <= PAGE_SIZE << SPACE_ORDER, "fits");
+
+_Static_assert(ARRAY_SIZE(((struct vcpu *)0)->virq_port) == NR_VIRQS, "one for each");
 
 static spinlock_t binding_lock = SPINLOCK(LOCK_EVTCHN);
 
@@ -39,7 +42,7 @@ static void wake_pollers(struct evtchn_space *s, uint32_t port)
     atomic_store(&s->polled, false);
     for (unsigned i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = d->vcpu[i];
-        if (!v || !(atomic_load(&v->blocked) & BLOCK_POLL))
+        if (!(atomic_load(&v->blocked) & BLOCK_POLL))
             continue;
         uint32_t wanted = __atomic_load_n(&v->poll_port, __ATOMIC_RELAXED);
         if (!wanted || wanted == port)
@@ -78,49 +81,6 @@ static int port_fresh(struct evtchn_space *s, uint32_t *port)
     return 0;
 }
 
-static void free_append(struct evtchn_space *s, uint32_t port)
-{
-    port_of(s, port)->number = 0;
-    if (s->free_last)
-        port_of(s, s->free_last)->number = port;
-    else
-        s->free_first = port;
-    s->free_last = port;
-}
-
-static uint32_t free_take(struct evtchn_space *s)
-{
-    uint32_t port = s->free_first;
-    s->free_first = port_of(s, port)->number;
-    if (!s->free_first)
-        s->free_last = 0;
-    return port;
-}
-
-/* A port for a new binding: the one that was closed longest ago, so that its guest has most likely forgotten it. */
-static int port_take(struct evtchn_space *s, uint32_t *port)
-{
-    int rc = 0;
-    BUG_ON(!lock_check_held(&binding_lock));
-    if (s->closed)
-        return -EINVAL;
-    for (unsigned i = 0; i < BUSY_TRIES && s->free_first; i++) {
-        *port = free_take(s);
-        if (!ops_of(s)->is_busy(s, *port))
-            goto taken;
-        free_append(s, *port);
-    }
-    rc = port_fresh(s, port);
-    if (rc)
-        return rc;
-taken:
-    s->active++;
-    struct port *p = port_of(s, *port);
-    store_relaxed(&p->vcpu, 0);
-    store_relaxed(&p->priority, EVTCHN_FIFO_PRIORITY_DEFAULT);
-    return 0;
-}
-
 static void port_bind(struct port *p, enum port_state state, struct domain *remote, uint32_t number)
 {
     spin_lock(&p->lock);
@@ -130,13 +90,26 @@ static void port_bind(struct port *p, enum port_state state, struct domain *remo
     spin_unlock(&p->lock);
 }
 
-static void port_unbind(struct port *p, domid_t remote)
+/* A port for a new binding, bound. */
+static int port_new(struct evtchn_space *s, unsigned vcpu, enum port_state state, uint32_t number, uint32_t *port)
 {
-    spin_lock(&p->lock);
-    p->state = PORT_UNBOUND;
-    p->remote = NULL;
-    p->remote_id = remote;
-    spin_unlock(&p->lock);
+    BUG_ON(!lock_check_held(&binding_lock));
+    if (s->closed)
+        return -EINVAL;
+    uint32_t n = s->free_first;
+    if (n && !fifo_is_busy(s, n)) {
+        s->free_first = port_of(s, n)->number;
+    } else {
+        int rc = port_fresh(s, &n);
+        if (rc)
+            return rc;
+    }
+    struct port *p = port_of(s, n);
+    store_relaxed(&p->vcpu, vcpu);
+    store_relaxed(&p->priority, EVTCHN_FIFO_PRIORITY_DEFAULT);
+    port_bind(p, state, NULL, number);
+    *port = n;
+    return 0;
 }
 
 static bool virq_is_global(uint32_t virq)
@@ -144,85 +117,54 @@ static bool virq_is_global(uint32_t virq)
     return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
 }
 
-static _Atomic uint32_t *virq_slot(struct evtchn_space *s, uint32_t virq, unsigned vcpu)
+/* Where the port of a VIRQ is kept; global ones belong to vCPU 0 whoever is notified. */
+static _Atomic uint32_t *virq_slot(const struct domain *d, uint32_t virq, unsigned vcpu)
 {
-    return virq_is_global(virq) ? &s->virqs[virq] : &s->domain->vcpu[vcpu]->virq_port[virq];
+    return &d->vcpu[virq_is_global(virq) ? 0 : vcpu]->virq_port[virq];
 }
 
 static int port_close(struct evtchn_space *s, uint32_t port)
 {
     struct port *p = port_of(s, port);
     BUG_ON(!lock_check_held(&binding_lock));
-    if (!p)
+    if (!p || p->state == PORT_FREE)
         return -EINVAL;
-    switch (p->state) {
-    case PORT_FREE:
-    case PORT_RESERVED: return -EINVAL;
-    case PORT_INTERDOMAIN: port_unbind(port_of(p->remote->events, p->number), s->domain->id); break;
-    case PORT_VIRQ: store_relaxed(virq_slot(s, p->number, load_relaxed(&p->vcpu)), 0); break;
-    }
-    port_bind(p, PORT_FREE, NULL, 0);
+    if (p->state == PORT_INTERDOMAIN)
+        port_bind(port_of(p->remote->events, p->number), PORT_UNBOUND, NULL, s->domain->id);
+    else if (p->state == PORT_VIRQ)
+        store_relaxed(virq_slot(s->domain, p->number, load_relaxed(&p->vcpu)), 0);
+    port_bind(p, PORT_FREE, NULL, s->free_first);
+    s->free_first = port;
     ops_of(s)->clear_pending(s, port, p);
-    free_append(s, port);
-    s->active--;
-    return 0;
-}
-
-/* Closes up to CLOSE_STEP ports from where the last call stopped; 0: went through all. */
-static int close_some(struct evtchn_space *s)
-{
-    uint32_t nr = load_relaxed(&s->nr_ports), to = MIN(nr, s->cursor + CLOSE_STEP);
-    for (; s->cursor < to; s->cursor++)
-        (void)port_close(s, s->cursor);
-    if (s->cursor < nr)
-        return -ERESTART;
-    s->cursor = 0;
     return 0;
 }
 
 /* --- life ----------------------------------------------------------------------------------------------------------
  */
 
-static unsigned space_order(void)
-{
-    unsigned order = 0;
-    while (PAGE_SIZE << order < sizeof(struct evtchn_space))
-        order++;
-    return order;
-}
-
 int evtchn_init(struct domain *d)
 {
-    struct evtchn_space *s = pages_alloc(space_order());
-    uint32_t port;
+    struct evtchn_space *s = d->events = pages_alloc(SPACE_ORDER);
+    uint32_t none;
     if (!s)
         return -ENOMEM;
     s->domain = d;
     atomic_init(&s->ops, &evtchn_ops_2l);
-    if (port_fresh(s, &port)) {
-        pages_free(s, space_order());
-        return -ENOMEM;
-    }
-    port_of(s, port)->state = PORT_RESERVED; /* port 0 means "none" in many places */
-    d->events = s;
-    return 0;
+    return port_fresh(s, &none);
 }
 
 int evtchn_destroy(struct domain *d)
 {
     struct evtchn_space *s = d->events;
-    if (!s)
-        return 0;
     spin_lock(&binding_lock);
-    if (!s->closed) {
-        s->closed = true;
-        s->cursor = 0;
-    }
-    int rc = close_some(s);
-    if (!rc)
+    s->closed = true;
+    uint32_t nr = load_relaxed(&s->nr_ports), to = MIN(nr, s->cursor + CLOSE_STEP);
+    for (; s->cursor < to; s->cursor++)
+        (void)port_close(s, s->cursor);
+    if (to == nr)
         fifo_free(s);
     spin_unlock(&binding_lock);
-    return rc;
+    return to == nr ? 0 : -ERESTART;
 }
 
 void evtchn_free(struct domain *d)
@@ -230,28 +172,10 @@ void evtchn_free(struct domain *d)
     struct evtchn_space *s = d->events;
     if (!s)
         return;
-    BUG_ON(s->active);
     for (unsigned i = 0; i < ARRAY_SIZE(s->pages); i++)
-        if (load_relaxed(&s->pages[i]))
-            page_free(load_relaxed(&s->pages[i]));
-    pages_free(s, space_order());
+        page_free(load_relaxed(&s->pages[i]));
+    pages_free(s, SPACE_ORDER);
     d->events = NULL;
-}
-
-int evtchn_reset(struct domain *d)
-{
-    struct evtchn_space *s = d->events;
-    spin_lock(&binding_lock);
-    int rc = close_some(s);
-    if (!rc && s->active)
-        rc = -EAGAIN; /* bound again behind our back */
-    if (!rc) {
-        fifo_free(s);
-        s->free_first = s->free_last = 0;
-        store_release(&s->nr_ports, 1);
-    }
-    spin_unlock(&binding_lock);
-    return rc;
 }
 
 /* --- binding --------------------------------------------------------------------------------------------------------
@@ -260,9 +184,7 @@ int evtchn_reset(struct domain *d)
 int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port)
 {
     spin_lock(&binding_lock);
-    int rc = port_take(d->events, port);
-    if (!rc)
-        port_unbind(port_of(d->events, *port), remote);
+    int rc = port_new(d->events, 0, PORT_UNBOUND, remote, port);
     spin_unlock(&binding_lock);
     return rc;
 }
@@ -273,51 +195,39 @@ int evtchn_bind_interdomain(struct domain *d, struct domain *remote, uint32_t re
     int rc = -EINVAL;
     spin_lock(&binding_lock);
     struct port *peer = port_of(remote->events, remote_port);
-    if (!peer || peer->state != PORT_UNBOUND || peer->remote_id != d->id)
-        goto unlock;
-    rc = port_take(s, port);
-    if (rc)
-        goto unlock;
-    struct port *p = port_of(s, *port);
-    port_bind(p, PORT_INTERDOMAIN, remote, remote_port);
-    port_bind(peer, PORT_INTERDOMAIN, d, *port);
-    deliver(s, *port, p); /* what the other end sent while it was unbound went nowhere */
-unlock:
+    if (peer && peer->state == PORT_UNBOUND && peer->number == d->id)
+        rc = port_new(s, 0, PORT_UNBOUND, remote->id, port);
+    if (!rc) {
+        struct port *p = port_of(s, *port);
+        port_bind(p, PORT_INTERDOMAIN, remote, remote_port);
+        port_bind(peer, PORT_INTERDOMAIN, d, *port);
+        deliver(s, *port, p); /* what the other end sent while it was unbound went nowhere */
+    }
     spin_unlock(&binding_lock);
     return rc;
 }
 
 int evtchn_bind_virq(struct domain *d, uint32_t virq, unsigned vcpu, uint32_t *port)
 {
-    struct evtchn_space *s = d->events;
     if (virq >= NR_VIRQS || (virq_is_global(virq) && vcpu))
         return -EINVAL;
     if (!vcpu_of(d, vcpu))
         return -ENOENT;
     spin_lock(&binding_lock);
-    _Atomic uint32_t *slot = virq_slot(s, virq, vcpu);
-    int rc = load_relaxed(slot) ? -EEXIST : port_take(s, port);
-    if (!rc) {
-        struct port *p = port_of(s, *port);
-        store_relaxed(&p->vcpu, vcpu);
-        port_bind(p, PORT_VIRQ, NULL, virq);
-        store_release(slot, *port); /* pairs with virq_raise() */
-    }
+    _Atomic uint32_t *slot = virq_slot(d, virq, vcpu);
+    int rc = load_relaxed(slot) ? -EEXIST : port_new(d->events, vcpu, PORT_VIRQ, virq, port);
+    if (!rc)
+        store_release(slot, *port); /* pairs with evtchn_virq() */
     spin_unlock(&binding_lock);
     return rc;
 }
 
 int evtchn_bind_ipi(struct domain *d, unsigned vcpu, uint32_t *port)
 {
-    struct evtchn_space *s = d->events;
     if (!vcpu_of(d, vcpu))
         return -ENOENT;
     spin_lock(&binding_lock);
-    int rc = port_take(s, port);
-    if (!rc) {
-        store_relaxed(&port_of(s, *port)->vcpu, vcpu);
-        port_bind(port_of(s, *port), PORT_IPI, NULL, 0);
-    }
+    int rc = port_new(d->events, vcpu, PORT_IPI, 0, port);
     spin_unlock(&binding_lock);
     return rc;
 }
@@ -337,8 +247,7 @@ int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu)
         return -ENOENT;
     spin_lock(&binding_lock);
     struct port *p = port_of(d->events, port);
-    if (p && p->state != PORT_FREE && p->state != PORT_RESERVED && p->state != PORT_IPI &&
-        !(p->state == PORT_VIRQ && !virq_is_global(p->number))) {
+    if (p && p->state != PORT_FREE && p->state != PORT_IPI && !(p->state == PORT_VIRQ && !virq_is_global(p->number))) {
         store_relaxed(&p->vcpu, vcpu);
         rc = 0;
     }
@@ -348,24 +257,19 @@ int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu)
 
 int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out)
 {
-    static const uint8_t abi[] = {
-        [PORT_FREE] = EVTCHNSTAT_closed,     [PORT_RESERVED] = EVTCHNSTAT_closed,
-        [PORT_UNBOUND] = EVTCHNSTAT_unbound, [PORT_INTERDOMAIN] = EVTCHNSTAT_interdomain,
-        [PORT_VIRQ] = EVTCHNSTAT_virq,       [PORT_IPI] = EVTCHNSTAT_ipi,
-    };
     spin_lock(&binding_lock);
     struct port *p = port_of(d->events, port);
     if (p) {
-        out->status = abi[p->state];
+        out->status = p->state;
         out->vcpu = load_relaxed(&p->vcpu);
-        if (p->state == PORT_UNBOUND) {
-            out->u.unbound.dom = p->remote_id;
-        } else if (p->state == PORT_INTERDOMAIN) {
-            out->u.interdomain.dom = p->remote->id;
-            out->u.interdomain.port = p->number;
-        } else if (p->state == PORT_VIRQ) {
-            out->u.virq = p->number;
-        }
+    }
+    if (p && p->state == PORT_UNBOUND) {
+        out->u.unbound.dom = p->number;
+    } else if (p && p->state == PORT_INTERDOMAIN) {
+        out->u.interdomain.dom = p->remote->id;
+        out->u.interdomain.port = p->number;
+    } else if (p && p->state == PORT_VIRQ) {
+        out->u.virq = p->number;
     }
     spin_unlock(&binding_lock);
     return p ? 0 : -EINVAL;
@@ -377,7 +281,7 @@ int evtchn_init_control(struct domain *d, struct evtchn_init_control *op)
     if (!v)
         return -ENOENT;
     spin_lock(&binding_lock);
-    int rc = d->events->closed ? -EINVAL : fifo_init_control(d->events, v, gfn(op->control_gfn), op->offset);
+    int rc = fifo_init_control(d->events, v, gfn(op->control_gfn), op->offset);
     spin_unlock(&binding_lock);
     op->link_bits = EVTCHN_FIFO_LINK_BITS;
     return rc;
@@ -386,7 +290,7 @@ int evtchn_init_control(struct domain *d, struct evtchn_init_control *op)
 int evtchn_expand_array(struct domain *d, gfn_t array)
 {
     spin_lock(&binding_lock);
-    int rc = d->events->closed ? -EINVAL : fifo_expand(d->events, array);
+    int rc = fifo_expand(d->events, array);
     spin_unlock(&binding_lock);
     return rc;
 }
@@ -400,7 +304,7 @@ int evtchn_set_priority(struct domain *d, uint32_t port, uint32_t priority)
         return -EINVAL;
     spin_lock(&binding_lock);
     struct port *p = port_of(d->events, port);
-    if (p && p->state != PORT_FREE && p->state != PORT_RESERVED) {
+    if (p && p->state != PORT_FREE) {
         store_relaxed(&p->priority, priority);
         rc = 0;
     }
@@ -439,16 +343,16 @@ int evtchn_unmask(struct domain *d, uint32_t port)
     if (!p)
         return -EINVAL;
     spin_lock(&p->lock);
-    bool bound = p->state != PORT_FREE && p->state != PORT_RESERVED;
+    bool bound = p->state != PORT_FREE;
     if (bound)
         ops_of(s)->unmask(s, d->vcpu[load_relaxed(&p->vcpu)], port, p);
     spin_unlock(&p->lock);
     return bound ? 0 : -EINVAL;
 }
 
-static void virq_raise(struct domain *d, _Atomic uint32_t *slot, uint32_t virq)
+void evtchn_virq(struct domain *d, unsigned vcpu, uint32_t virq)
 {
-    uint32_t port = load_acquire(slot);
+    uint32_t port = load_acquire(virq_slot(d, virq, vcpu));
     struct port *p = port ? port_of(d->events, port) : NULL;
     if (!p)
         return;
@@ -458,45 +362,28 @@ static void virq_raise(struct domain *d, _Atomic uint32_t *slot, uint32_t virq)
     spin_unlock(&p->lock);
 }
 
-void evtchn_virq_vcpu(struct vcpu *v, uint32_t virq)
-{
-    BUG_ON(virq >= NR_VIRQS || virq_is_global(virq));
-    virq_raise(v->domain, &v->virq_port[virq], virq);
-}
-
-void evtchn_virq_global(struct domain *d, uint32_t virq)
-{
-    BUG_ON(virq >= NR_VIRQS || !virq_is_global(virq));
-    virq_raise(d, &d->events->virqs[virq], virq);
-}
-
 void evtchn_resend(struct vcpu *v)
 {
     struct vcpu_info *info = info_of(v);
-    if (!info)
-        return;
     __atomic_store_n(&info->evtchn_pending_sel, ~0ul, __ATOMIC_SEQ_CST);
     __atomic_store_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);
     vcpu_kick(v, WORK_EVENT);
 }
 
-bool evtchn_is_pending(struct domain *d, uint32_t port)
+int evtchn_is_pending(struct domain *d, uint32_t port)
 {
     struct evtchn_space *s = d->events;
     struct port *p = port_of(s, port);
     if (!p)
-        return false;
+        return -EINVAL;
     atomic_store(&s->polled, true); /* before the port is looked at: pairs with deliver() */
     spin_lock(&p->lock);
-    bool pending = p->state != PORT_FREE && p->state != PORT_RESERVED && ops_of(s)->is_pending(s, port);
+    bool pending = p->state != PORT_FREE && ops_of(s)->is_pending(s, port);
     spin_unlock(&p->lock);
     return pending;
 }
 
-bool evtchn_port_valid(struct domain *d, uint32_t port) { return port_of(d->events, port) != NULL; }
-
 bool evtchn_upcall_pending(const struct vcpu *v)
 {
-    const struct vcpu_info *info = info_of(v);
-    return info && __atomic_load_n(&info->evtchn_upcall_pending, __ATOMIC_RELAXED);
+    return __atomic_load_n(&info_of(v)->evtchn_upcall_pending, __ATOMIC_RELAXED);
 }

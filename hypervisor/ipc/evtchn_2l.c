@@ -4,6 +4,7 @@
  * a selector with one bit for each word of pending bits.
  *
  * The layout is that of 64-bit guests. The guest writes all of it at any time; nothing here depends on what it holds.
+ * No port beyond MAX_PORTS is ever bound here: there is no way back from FIFO.
  */
 #include "evtchn_port.h"
 
@@ -22,43 +23,29 @@ static _Atomic uint32_t *mask_words(const struct evtchn_space *s)
 
 static void select_word(struct vcpu *v, uint32_t port)
 {
-    struct vcpu_info *info = v ? info_of(v) : NULL;
-    if (!info)
-        return; /* evtchn_resend() follows when it gets one */
-    if (!bit_set((_Atomic uint32_t *)&info->evtchn_pending_sel, port / WORD_BITS))
+    if (!bit_set((_Atomic uint32_t *)&info_of(v)->evtchn_pending_sel, port / WORD_BITS))
         upcall_raise(v);
 }
 
 static bool set_pending(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p)
 {
-    if (port >= MAX_PORTS || bit_set(pending_words(s), port))
+    if (bit_set(pending_words(s), port))
         return false;
     if (!bit_test(mask_words(s), port))
         select_word(v, port);
     return true;
 }
 
-static void clear_pending(struct evtchn_space *s, uint32_t port, struct port *p)
-{
-    if (port < MAX_PORTS)
-        bit_clear(pending_words(s), port);
-}
+static void clear_pending(struct evtchn_space *s, uint32_t port, struct port *p) { bit_clear(pending_words(s), port); }
 
-static bool is_pending(const struct evtchn_space *s, uint32_t port)
-{
-    return port < MAX_PORTS && bit_test(pending_words(s), port);
-}
+static bool is_pending(const struct evtchn_space *s, uint32_t port) { return bit_test(pending_words(s), port); }
 
 static void unmask(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p)
 {
-    if (port >= MAX_PORTS)
-        return;
     bit_clear(mask_words(s), port);
     if (bit_test(pending_words(s), port))
         select_word(v, port);
 }
-
-static bool is_busy(const struct evtchn_space *s, uint32_t port) { return false; }
 
 const struct evtchn_ops evtchn_ops_2l = {
     .max_ports = MAX_PORTS,
@@ -66,5 +53,4 @@ const struct evtchn_ops evtchn_ops_2l = {
     .clear_pending = clear_pending,
     .unmask = unmask,
     .is_pending = is_pending,
-    .is_busy = is_busy,
 };

@@ -11,10 +11,10 @@
  * Nothing the guest writes is believed: links are never followed, the head is never read, and a word that keeps
  * changing is given up after LINK_TRIES. A broken queue costs its own guest events, nothing else.
  *
- * Locks: each queue's (LOCK_EVENT_QUEUE), for its tail and the `last` of the ports whose last queue it is. Two are
- * never held together: a port that moves is taken out of the old queue (LINKED is set by then), only then put into the
- * new one. Array and control blocks appear once, published with a release, and go only when no port is bound
- * (fifo_free).
+ * Locks: one for each vCPU's queues (LOCK_EVENT_QUEUE), for their tails and the `last` of the ports whose last queue is
+ * among them. Two are never held together: a port that moves is taken out of the old queue (LINKED is set by then),
+ * only then put into the new one. Array and control blocks appear once, published with a release, and go only when no
+ * port is bound (fifo_free).
  */
 #include "evtchn_port.h"
 
@@ -30,26 +30,23 @@
 #define ARRAY_PAGES (EVTCHN_FIFO_NR_CHANNELS / WORDS_PER_PAGE)
 #define LINK_TRIES 4
 
-struct queue {
-    spinlock_t lock;
-    uint32_t tail; /* a port, 0: none */
-};
-
 struct vcpu_queues {
+    spinlock_t lock;                                   /* LOCK_EVENT_QUEUE */
+    uint32_t tail[EVTCHN_FIFO_MAX_QUEUES];             /* a port, 0: none */
     struct evtchn_fifo_control_block *_Atomic control; /* in a page of the guest, referenced; NULL: not yet */
-    struct queue queue[EVTCHN_FIFO_MAX_QUEUES];
 };
 
 struct evtchn_fifo {
-    unsigned order; /* of this struct's pages */
     uint32_t nr_pages;
     _Atomic uint32_t *_Atomic array[ARRAY_PAGES]; /* pages of the guest, referenced */
-    struct vcpu_queues vcpu[];
+    struct vcpu_queues vcpu[MAX_VCPUS];
 };
+#define FIFO_ORDER 2
+_Static_assert(sizeof(struct evtchn_fifo) <= PAGE_SIZE << FIFO_ORDER, "fits");
 
 /* A queue by one number, as in port.last. */
 static uint32_t queue_id(unsigned vcpu, unsigned priority) { return vcpu << 4 | priority; }
-static struct queue *queue_of(struct evtchn_fifo *f, uint32_t id) { return &f->vcpu[id >> 4].queue[id & 15]; }
+static struct vcpu_queues *queues_of(struct evtchn_fifo *f, uint32_t id) { return &f->vcpu[id >> 4]; }
 
 static _Atomic uint32_t *word_of(const struct evtchn_fifo *f, uint32_t port)
 {
@@ -83,15 +80,13 @@ static bool link_tail(struct evtchn_space *s, _Atomic uint32_t *tail, uint32_t p
 }
 
 /* Appends a port whose LINKED we have set. True when it is the queue's head now: the vCPU has to be told. */
-static bool append(struct evtchn_space *s, struct evtchn_fifo_control_block *control, uint32_t id, uint32_t port)
+static bool append(struct evtchn_space *s, struct vcpu_queues *q, unsigned priority, uint32_t port)
 {
-    struct queue *q = queue_of(s->fifo, id);
-    _Atomic uint32_t *tail = q->tail ? word_of(s->fifo, q->tail) : NULL;
-    bool linked = tail && link_tail(s, tail, port);
-
+    uint32_t last = q->tail[priority];
+    bool linked = last && link_tail(s, word_of(s->fifo, last), port);
     if (!linked)
-        __atomic_store_n(&control->head[id & 15], port, __ATOMIC_RELEASE);
-    q->tail = port;
+        __atomic_store_n(&load_relaxed(&q->control)->head[priority], port, __ATOMIC_RELEASE);
+    q->tail[priority] = port;
     return !linked;
 }
 
@@ -103,11 +98,12 @@ static bool append(struct evtchn_space *s, struct evtchn_fifo_control_block *con
 static void enqueue(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p, _Atomic uint32_t *word)
 {
     struct evtchn_fifo_control_block *control = load_acquire(&s->fifo->vcpu[v->id].control);
-    uint32_t id = queue_id(v->id, load_relaxed(&p->priority) & 15);
+    unsigned priority = load_relaxed(&p->priority);
+    uint32_t id = queue_id(v->id, priority);
 
     for (unsigned i = 0; control && i < LINK_TRIES; i++) {
         uint32_t last = load_relaxed(&p->last);
-        struct queue *q = queue_of(s->fifo, last);
+        struct vcpu_queues *q = queues_of(s->fifo, last);
         spin_lock(&q->lock);
         if (unlikely(load_relaxed(&p->last) != last)) {
             spin_unlock(&q->lock);
@@ -117,17 +113,17 @@ static void enqueue(struct evtchn_space *s, struct vcpu *v, uint32_t port, struc
             spin_unlock(&q->lock);
             return;
         }
-        if (q->tail == port)
-            q->tail = 0; /* it was consumed; now that it is LINKED again nothing may be linked to it here */
+        if (q->tail[last & 15] == port)
+            q->tail[last & 15] = 0; /* it was consumed; now that it is LINKED again nothing may be linked to it here */
         if (unlikely(last != id)) {
             store_relaxed(&p->last, id);
             spin_unlock(&q->lock);
-            q = queue_of(s->fifo, id);
+            q = queues_of(s->fifo, id);
             spin_lock(&q->lock);
         }
-        bool head = append(s, control, id, port);
+        bool head = append(s, q, priority, port);
         spin_unlock(&q->lock);
-        if (head && !bit_set((_Atomic uint32_t *)&control->ready, id & 15))
+        if (head && !bit_set((_Atomic uint32_t *)&control->ready, priority))
             upcall_raise(v);
         return;
     }
@@ -143,7 +139,7 @@ static bool set_pending(struct evtchn_space *s, struct vcpu *v, uint32_t port, s
             return true;
     }
     bool was = atomic_fetch_or(word, PENDING) & PENDING;
-    if (v && !(load_relaxed(word) & (MASKED | LINKED)))
+    if (!(load_relaxed(word) & (MASKED | LINKED)))
         enqueue(s, v, port, p, word);
     return !was;
 }
@@ -165,17 +161,8 @@ static bool is_pending(const struct evtchn_space *s, uint32_t port)
 static void unmask(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p)
 {
     _Atomic uint32_t *word = word_of(s->fifo, port);
-    if (!word)
-        return;
-    if (atomic_fetch_and(word, ~MASKED) & PENDING && v)
+    if (word && atomic_fetch_and(word, ~MASKED) & PENDING)
         enqueue(s, v, port, p, word);
-}
-
-/* A closed port that the guest has yet to take from a queue would show up in the wrong one. */
-static bool is_busy(const struct evtchn_space *s, uint32_t port)
-{
-    _Atomic uint32_t *word = word_of(s->fifo, port);
-    return word && load_relaxed(word) & LINKED;
 }
 
 const struct evtchn_ops evtchn_ops_fifo = {
@@ -184,28 +171,20 @@ const struct evtchn_ops evtchn_ops_fifo = {
     .clear_pending = clear_pending,
     .unmask = unmask,
     .is_pending = is_pending,
-    .is_busy = is_busy,
 };
 
-static struct evtchn_fifo *fifo_alloc(struct evtchn_space *s)
+bool fifo_is_busy(const struct evtchn_space *s, uint32_t port)
 {
-    unsigned vcpus = s->domain->max_vcpus, order = 0;
-    size_t size = sizeof(struct evtchn_fifo) + vcpus * sizeof(struct vcpu_queues);
-    while (PAGE_SIZE << order < size)
-        order++;
-    struct evtchn_fifo *f = pages_alloc(order);
-    if (!f)
-        return NULL;
-    f->order = order;
-    for (uint32_t id = 0; id < queue_id(vcpus, 0); id++)
-        spin_init(&queue_of(f, id)->lock, LOCK_EVENT_QUEUE);
-    return f;
+    _Atomic uint32_t *word = s->fifo ? word_of(s->fifo, port) : NULL;
+    return word && load_relaxed(word) & LINKED;
 }
 
 /* From 2-level to FIFO: ports that are pending now count as missed until their word exists (the ABI lets them be lost).
  */
 static void switch_to_fifo(struct evtchn_space *s)
 {
+    for (unsigned i = 0; i < MAX_VCPUS; i++)
+        spin_init(&s->fifo->vcpu[i].lock, LOCK_EVENT_QUEUE);
     for (uint32_t port = 1; port < load_relaxed(&s->nr_ports); port++) {
         struct port *p = port_of(s, port);
         if (p->state != PORT_FREE && evtchn_ops_2l.is_pending(s, port))
@@ -218,18 +197,15 @@ int fifo_init_control(struct evtchn_space *s, struct vcpu *v, gfn_t control, uin
 {
     if (offset > PAGE_SIZE - sizeof(struct evtchn_fifo_control_block) || offset & 7)
         return -EINVAL;
-    if (s->fifo && load_relaxed(&s->fifo->vcpu[v->id].control))
-        return -EINVAL;
-    mfn_t m = p2m_get_frame(&s->domain->p2m, control, true, false);
+    if (!s->fifo && !(s->fifo = pages_alloc(FIFO_ORDER)))
+        return -ENOMEM;
+    struct vcpu_queues *q = &s->fifo->vcpu[v->id];
+    mfn_t m = load_relaxed(&q->control) ? INVALID_MFN : p2m_get_frame(&s->domain->p2m, control, true, false);
     if (!mfn_valid(m))
         return -EINVAL;
-    if (!s->fifo && !(s->fifo = fifo_alloc(s))) {
-        frame_put(m);
-        return -ENOMEM;
-    }
     struct evtchn_fifo_control_block *c = (void *)((char *)mfn_ptr(m) + offset);
     *c = (struct evtchn_fifo_control_block){ 0 };
-    store_release(&s->fifo->vcpu[v->id].control, c);
+    store_release(&q->control, c);
     if (load_relaxed(&s->ops) != &evtchn_ops_fifo)
         switch_to_fifo(s);
     return 0;
@@ -238,7 +214,7 @@ int fifo_init_control(struct evtchn_space *s, struct vcpu *v, gfn_t control, uin
 int fifo_expand(struct evtchn_space *s, gfn_t array)
 {
     struct evtchn_fifo *f = s->fifo;
-    if (!f)
+    if (!f || load_relaxed(&s->ops) != &evtchn_ops_fifo)
         return -ENOSYS;
     if (f->nr_pages == ARRAY_PAGES)
         return -ENOSPC;
@@ -263,12 +239,11 @@ void fifo_free(struct evtchn_space *s)
     struct evtchn_fifo *f = s->fifo;
     if (!f)
         return;
-    store_release(&s->ops, &evtchn_ops_2l);
     s->fifo = NULL;
     for (unsigned i = 0; i < f->nr_pages; i++)
         frame_put(ptr_mfn(load_relaxed(&f->array[i])));
-    for (unsigned i = 0; i < s->domain->max_vcpus; i++)
+    for (unsigned i = 0; i < MAX_VCPUS; i++)
         if (load_relaxed(&f->vcpu[i].control))
             frame_put(ptr_mfn(load_relaxed(&f->vcpu[i].control)));
-    pages_free(f, f->order);
+    pages_free(f, FIFO_ORDER);
 }

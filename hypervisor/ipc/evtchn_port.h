@@ -10,7 +10,14 @@
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 
-enum port_state { PORT_FREE, PORT_RESERVED, PORT_UNBOUND, PORT_INTERDOMAIN, PORT_VIRQ, PORT_IPI };
+/* What EVTCHNOP_status tells. Port 0 is never used: it means "none" in many places. */
+enum port_state {
+    PORT_FREE = EVTCHNSTAT_closed,
+    PORT_UNBOUND = EVTCHNSTAT_unbound,
+    PORT_INTERDOMAIN = EVTCHNSTAT_interdomain,
+    PORT_VIRQ = EVTCHNSTAT_virq,
+    PORT_IPI = EVTCHNSTAT_ipi,
+};
 
 struct port {
     spinlock_t lock;          /* LOCK_PORT: state, remote, number; to change them the binding lock is needed as well */
@@ -18,11 +25,8 @@ struct port {
     _Atomic uint8_t vcpu;     /* who is notified; its vCPU exists or is 0 */
     _Atomic uint8_t priority; /* FIFO */
     _Atomic bool missed;      /* FIFO: sent to while its event word was not there yet */
-    union {
-        struct domain *remote; /* PORT_INTERDOMAIN: lives as long as this state lasts */
-        domid_t remote_id;     /* PORT_UNBOUND: who may bind */
-    };
-    uint32_t number;       /* the remote port, the VIRQ; free: the next free port */
+    struct domain *remote;    /* PORT_INTERDOMAIN: lives as long as this state lasts */
+    uint32_t number;       /* the remote port; the VIRQ; unbound: the domain that may bind; free: the next free port */
     _Atomic uint32_t last; /* FIFO: the queue it was put into last; changed under that queue's lock */
 };
 _Static_assert(sizeof(struct port) == 32, "a page has no room to waste");
@@ -30,7 +34,6 @@ _Static_assert(sizeof(struct port) == 32, "a page has no room to waste");
 #define PORTS_PER_PAGE (PAGE_SIZE / sizeof(struct port))
 _Static_assert(MAX_VCPUS <= 256, "port.vcpu");
 
-struct evtchn_fifo;
 struct evtchn_space;
 
 struct evtchn_ops {
@@ -40,7 +43,6 @@ struct evtchn_ops {
     void (*clear_pending)(struct evtchn_space *s, uint32_t port, struct port *p);
     void (*unmask)(struct evtchn_space *s, struct vcpu *v, uint32_t port, struct port *p);
     bool (*is_pending)(const struct evtchn_space *s, uint32_t port);
-    bool (*is_busy)(const struct evtchn_space *s, uint32_t port); /* closed, but the guest still holds on to it */
 };
 
 struct evtchn_space {
@@ -49,11 +51,9 @@ struct evtchn_space {
     _Atomic uint32_t nr_ports; /* ports that were used so far; all below have a struct port */
     _Atomic bool polled;       /* a vCPU may be in SCHEDOP_poll */
     /* The binding lock: */
-    bool closed;     /* no more bindings: the domain dies */
-    uint32_t active; /* ports neither free nor reserved */
-    uint32_t free_first, free_last, cursor /* how far a reset got */;
+    bool closed;                 /* no more bindings: the domain dies */
+    uint32_t free_first, cursor; /* of the list of free ports; how far evtchn_destroy() got */
     struct evtchn_fifo *fifo;
-    _Atomic uint32_t virqs[NR_VIRQS]; /* global ones */
     struct port *_Atomic pages[EVTCHN_FIFO_NR_CHANNELS / PORTS_PER_PAGE];
 };
 
@@ -68,21 +68,13 @@ static inline struct port *port_of(struct evtchn_space *s, uint32_t port)
     return load_relaxed(&s->pages[port / PORTS_PER_PAGE]) + port % PORTS_PER_PAGE;
 }
 
-/* Where a vCPU's info is: registered, or in the shared info page; NULL: nowhere yet, and it gets no events. */
-static inline struct vcpu_info *info_of(const struct vcpu *v)
-{
-    struct vcpu_info *info = __atomic_load_n(&v->info, __ATOMIC_ACQUIRE); /* registration moves it at any time */
-    if (likely(info != NULL))
-        return info;
-    struct shared_info *shared = v->domain->shared_info;
-    return shared && v->id < XEN_LEGACY_MAX_VCPUS ? &shared->vcpu_info[v->id] : NULL;
-}
+/* Registration moves it at any time. */
+static inline struct vcpu_info *info_of(const struct vcpu *v) { return __atomic_load_n(&v->info, __ATOMIC_ACQUIRE); }
 
 /* Sets evtchn_upcall_pending; the vCPU learns of it when it was not set. */
 static inline void upcall_raise(struct vcpu *v)
 {
-    struct vcpu_info *info = info_of(v);
-    if (info && !__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
+    if (!__atomic_exchange_n(&info_of(v)->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
         vcpu_kick(v, WORK_EVENT);
 }
 
@@ -99,6 +91,8 @@ static inline bool bit_test(_Atomic uint32_t *words, uint32_t n) { return words[
 /* evtchn_fifo.c; all with the binding lock held. */
 must_check int fifo_init_control(struct evtchn_space *s, struct vcpu *v, gfn_t control, uint32_t offset);
 must_check int fifo_expand(struct evtchn_space *s, gfn_t array);
-void fifo_free(struct evtchn_space *s); /* no port may be bound */
+void fifo_free(struct evtchn_space *s); /* no port may be bound, now or later */
+/* The port was closed, but the guest has yet to take it from a queue: it would show up in the wrong one. */
+bool fifo_is_busy(const struct evtchn_space *s, uint32_t port);
 
 #endif

@@ -31,7 +31,8 @@ struct active {
     uint64_t domid : 16;
     uint32_t readers, writers; /* pins in all, and those that write */
 };
-#define ACTIVE_PER_PAGE (PAGE_SIZE / sizeof(struct active))
+#define ACTIVE_ORDER 1
+_Static_assert(ENTRIES_PER_FRAME * sizeof(struct active) == PAGE_SIZE << ACTIVE_ORDER, "fits");
 
 enum mapping_state { MAP_FREE, MAP_BUSY, MAP_LIVE };
 
@@ -40,20 +41,18 @@ struct mapping {
     uint64_t gfn : 40;      /* where it is mapped; free: the next free handle + 1 */
     uint64_t ref : 20;
     uint64_t state : 2;
-    uint64_t write : 1, device : 1;
+    uint64_t write : 1;
 };
 #define MAPPINGS_PER_PAGE (PAGE_SIZE / sizeof(struct mapping))
-_Static_assert(sizeof(struct active) == 16 && sizeof(struct mapping) == 16, "whole numbers to a page");
+_Static_assert(sizeof(struct mapping) == 16, "whole numbers to a page");
 _Static_assert(GRANT_FRAMES_MAX *ENTRIES_PER_FRAME <= 1 << 20, "mapping.ref");
 
 struct grant_table {
     spinlock_t lock; /* LOCK_GRANT: all below, and the active entries and mappings */
-    bool closed;     /* no more mappings: the domain dies */
     _Atomic unsigned nr_frames;
-    unsigned max_frames, max_maptrack;
     unsigned nr_handles, free_handle /* + 1 */, cursor /* of grant_destroy */;
     struct grant_entry_v1 *shared[GRANT_FRAMES_MAX];
-    struct active *active[GRANT_FRAMES_MAX * ENTRIES_PER_FRAME / ACTIVE_PER_PAGE];
+    struct active *active[GRANT_FRAMES_MAX]; /* the entries of each frame, 2^ACTIVE_ORDER pages */
     struct mapping *maptrack[MAPTRACK_MAX / MAPPINGS_PER_PAGE];
 };
 _Static_assert(sizeof(struct grant_table) <= PAGE_SIZE, "one page");
@@ -72,7 +71,7 @@ static struct grant_entry_v1 *entry_of(const struct grant_table *t, uint32_t ref
 
 static struct active *active_of(const struct grant_table *t, uint32_t ref)
 {
-    return &t->active[ref / ACTIVE_PER_PAGE][ref % ACTIVE_PER_PAGE];
+    return &t->active[ref / ENTRIES_PER_FRAME][ref % ENTRIES_PER_FRAME];
 }
 
 /* Flags and domid of an entry as the one word they are claimed by. */
@@ -186,22 +185,17 @@ static struct mapping *handle_take(struct grant_table *t, uint32_t *handle)
 {
     struct mapping *map = NULL;
     spin_lock(&t->lock);
-    if (t->closed)
-        goto unlock;
+    struct mapping **page = &t->maptrack[t->nr_handles / MAPPINGS_PER_PAGE];
     if (t->free_handle) {
         *handle = t->free_handle - 1;
         map = mapping_of(t, *handle);
         t->free_handle = map->gfn;
-    } else if (t->nr_handles < t->max_maptrack) {
-        struct mapping **page = &t->maptrack[t->nr_handles / MAPPINGS_PER_PAGE];
-        if (!*page && !(*page = page_alloc()))
-            goto unlock;
+    } else if (t->nr_handles < MAPTRACK_MAX && (*page || (*page = page_alloc()))) {
         *handle = t->nr_handles++;
         map = mapping_of(t, *handle);
     }
     if (map)
         map->state = MAP_BUSY;
-unlock:
     spin_unlock(&t->lock);
     return map;
 }
@@ -273,12 +267,9 @@ void grant_map(struct domain *d, struct gnttab_map_grant_ref *op)
         goto put;
     }
     spin_lock(&d->grants->lock);
-    *map = (struct mapping){ .granter = granter /* keeps our reference */,
-                             .gfn = at.n,
-                             .ref = op->ref,
-                             .state = MAP_LIVE,
-                             .write = write,
-                             .device = (op->flags & GNTMAP_device_map) != 0 };
+    *map = (struct mapping){
+        .granter = granter /* keeps our reference */, .gfn = at.n, .ref = op->ref, .state = MAP_LIVE, .write = write
+    };
     spin_unlock(&d->grants->lock);
     op->handle = handle;
     op->dev_bus_addr = op->flags & GNTMAP_device_map ? op->host_addr & PAGE_MASK : 0;
@@ -287,7 +278,7 @@ put:
     domain_put(granter);
 }
 
-/* Undoes a mapping that the caller has made MAP_BUSY. */
+/* Undoes a mapping that the caller has made MAP_BUSY, or that nobody else can reach. */
 static int unmap_page(struct domain *d, uint32_t handle)
 {
     struct mapping *map = mapping_of(d->grants, handle);
@@ -309,27 +300,23 @@ static int unmap_page(struct domain *d, uint32_t handle)
     return GNTST_okay;
 }
 
+/* An unmapping of the device's part alone (no host_addr) does nothing: it goes with the other. */
 void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op)
 {
     struct grant_table *t = d->grants;
-    bool busy = false;
 
     spin_lock(&t->lock);
     struct mapping *map = op->handle < t->nr_handles ? mapping_of(t, op->handle) : NULL;
-    if (!map || map->state != MAP_LIVE) {
+    op->status = GNTST_okay;
+    if (!map || map->state != MAP_LIVE)
         op->status = GNTST_bad_handle;
-    } else if (op->dev_bus_addr && (!map->device || op->dev_bus_addr >> PAGE_SHIFT != map->gfn)) {
-        op->status = GNTST_bad_dev_addr;
-    } else if (!op->host_addr) {
-        op->status = GNTST_okay; /* the device's part alone: it goes with the other */
-    } else if (op->host_addr >> PAGE_SHIFT != map->gfn) {
+    else if (op->host_addr && op->host_addr >> PAGE_SHIFT != map->gfn)
         op->status = GNTST_bad_virt_addr;
-    } else {
+    bool ours = !op->status && op->host_addr;
+    if (ours)
         map->state = MAP_BUSY;
-        busy = true;
-    }
     spin_unlock(&t->lock);
-    if (busy)
+    if (ours)
         op->status = unmap_page(d, op->handle);
 }
 
@@ -399,26 +386,20 @@ void grant_copy(struct domain *d, struct gnttab_copy *op)
 static int grow_locked(struct grant_table *t, unsigned frames)
 {
     BUG_ON(!lock_check_held(&t->lock));
-    if (frames > t->max_frames)
+    if (frames > GRANT_FRAMES_MAX)
         return GNTST_general_error;
     for (unsigned n = load_relaxed(&t->nr_frames); n < frames; n++) {
-        struct active *active[2] = { page_alloc(), page_alloc() };
-        _Static_assert(ENTRIES_PER_FRAME == 2 * ACTIVE_PER_PAGE, "two pages of active entries");
         t->shared[n] = page_alloc();
-        if (!active[0] || !active[1] || !t->shared[n]) {
-            void *pages[] = { active[0], active[1], t->shared[n] };
-            for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
-                if (pages[i])
-                    page_free(pages[i]);
-            t->shared[n] = NULL;
+        t->active[n] = pages_alloc(ACTIVE_ORDER);
+        if (!t->shared[n] || !t->active[n]) {
+            page_free(t->shared[n]);
+            pages_free(t->active[n], ACTIVE_ORDER);
             return GNTST_general_error;
         }
-        t->active[2 * n] = active[0];
-        t->active[2 * n + 1] = active[1];
         frame_set_gfn(ptr_mfn(t->shared[n]), INVALID_GFN); /* not mapped yet */
         store_relaxed(&t->nr_frames, n + 1);
     }
-    return 0;
+    return GNTST_okay;
 }
 
 int grant_grow(struct domain *d, unsigned frames)
@@ -431,58 +412,34 @@ int grant_grow(struct domain *d, unsigned frames)
 
 mfn_t grant_frame(struct domain *d, uint64_t index)
 {
-    struct grant_table *t = d->grants;
-    mfn_t m = INVALID_MFN;
-    spin_lock(&t->lock);
-    if (index < t->max_frames && !grow_locked(t, index + 1))
-        m = ptr_mfn(t->shared[index]);
-    spin_unlock(&t->lock);
-    return m;
+    if (index >= GRANT_FRAMES_MAX || grant_grow(d, index + 1))
+        return INVALID_MFN;
+    return ptr_mfn(d->grants->shared[index]); /* it stays */
 }
 
-unsigned grant_frames_max(struct domain *d) { return d->grants->max_frames; }
 unsigned grant_frames(struct domain *d) { return load_relaxed(&d->grants->nr_frames); }
 
 /* --- life
  * -------------------------------------------------------------------------------------------------------------- */
 
-int grant_init(struct domain *d, unsigned max_frames, unsigned max_maptrack)
+int grant_init(struct domain *d)
 {
-    struct grant_table *t = page_alloc();
+    struct grant_table *t = d->grants = page_alloc();
     if (!t)
         return -ENOMEM;
     spin_init(&t->lock, LOCK_GRANT);
-    d->grants = t;
-    t->max_frames = MIN(max_frames, GRANT_FRAMES_MAX);
-    t->max_maptrack = MIN(max_maptrack, MAPTRACK_MAX);
-    if (t->max_frames && grant_grow(d, 1)) {
-        grant_free(d);
-        return -ENOMEM;
-    }
-    return 0;
+    return grant_grow(d, 1) ? -ENOMEM : 0;
 }
 
 int grant_destroy(struct domain *d)
 {
     struct grant_table *t = d->grants;
-    if (!t)
-        return 0;
-    for (unsigned i = 0; i < DESTROY_STEP; i++) {
-        spin_lock(&t->lock);
-        t->closed = true;
-        bool done = t->cursor == t->nr_handles;
-        bool live = !done && mapping_of(t, t->cursor)->state == MAP_LIVE;
-        uint32_t handle = t->cursor;
-        if (live)
-            mapping_of(t, handle)->state = MAP_BUSY;
-        spin_unlock(&t->lock);
-        if (done)
-            return 0;
-        if (live && unmap_page(d, handle))
-            return -ERESTART; /* no memory to split a p2m entry: try that one again */
+    for (unsigned i = 0; i < DESTROY_STEP && t->cursor < t->nr_handles; i++) {
+        if (mapping_of(t, t->cursor)->state == MAP_LIVE && unmap_page(d, t->cursor))
+            break; /* no memory to split a p2m entry: that one again */
         t->cursor++;
     }
-    return -ERESTART;
+    return t->cursor < t->nr_handles ? -ERESTART : 0;
 }
 
 void grant_free(struct domain *d)
@@ -492,12 +449,10 @@ void grant_free(struct domain *d)
         return;
     for (unsigned i = 0; i < load_relaxed(&t->nr_frames); i++) {
         page_free(t->shared[i]);
-        page_free(t->active[2 * i]);
-        page_free(t->active[2 * i + 1]);
+        pages_free(t->active[i], ACTIVE_ORDER);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(t->maptrack); i++)
-        if (t->maptrack[i])
-            page_free(t->maptrack[i]);
+        page_free(t->maptrack[i]);
     page_free(t);
     d->grants = NULL;
 }

@@ -37,7 +37,7 @@ struct domain {
     domid_t id;
     bool control; /* may use every hypercall and name other domains; the hardware is its own */
     _Atomic uint32_t refs;
-    _Atomic bool dying;
+    _Atomic bool dying, in_hand;    /* it is taken apart; somebody is at it just now: domain_kill() */
     _Atomic uint32_t pause_count;   /* changed with the domain lock */
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*, of a domain that shut down; DOMAIN_IS_UP */
     spinlock_t lock;                /* LOCK_DOMAIN: life, vcpu[] until online, max_pages */
@@ -93,7 +93,8 @@ void domain_shutdown(struct domain *d, uint32_t code);
  * each other). -EINVAL: too often, or not paused. */
 must_check int domain_pause(struct domain *d);
 must_check int domain_unpause(struct domain *d);
-/* Takes a domain apart in steps: -ERESTART: call again; 0: nothing is left but references. Not the control domain. */
+/* Takes a domain apart in steps: -ERESTART: find it again and call again; 0: nothing is left but references. Not the
+ * control domain. */
 must_check int domain_kill(struct domain *d);
 
 /* Wall clock: where system time 0 was, in ns since 1970, in every domain's shared info; set by XENPF_settime. */

@@ -16,9 +16,9 @@ struct domain;
 struct vcpu;
 
 must_check int evtchn_init(struct domain *d);
-/* Closes everything; -ERESTART: call again. */
+/* Closes everything; -ERESTART: call again. The domain's vCPUs stand still. */
 int evtchn_destroy(struct domain *d);
-void evtchn_free(struct domain *d);
+void evtchn_free(struct domain *d); /* also what a failed evtchn_init() left */
 
 /* --- EVTCHNOP_*; results through pointers; `d` is the caller's domain ------------------------------------------- */
 must_check int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port);
@@ -29,8 +29,7 @@ must_check int evtchn_close(struct domain *d, uint32_t port);
 must_check int evtchn_send(struct domain *d, uint32_t port);
 must_check int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu);
 must_check int evtchn_unmask(struct domain *d, uint32_t port);
-must_check int evtchn_reset(struct domain *d); /* -ERESTART: not done yet, call again */
-struct evtchn_status;                          /* of the ABI */
+struct evtchn_status; /* of the ABI */
 must_check int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out);
 struct evtchn_init_control;
 must_check int evtchn_init_control(struct domain *d, struct evtchn_init_control *op);
@@ -38,14 +37,13 @@ must_check int evtchn_expand_array(struct domain *d, gfn_t array);
 must_check int evtchn_set_priority(struct domain *d, uint32_t port, uint32_t priority);
 
 /* --- what the hypervisor raises --------------------------------------------------------------------------------- */
-void evtchn_virq_vcpu(struct vcpu *v, uint32_t virq);     /* VIRQ_TIMER, VIRQ_DEBUG, ... */
-void evtchn_virq_global(struct domain *d, uint32_t virq); /* VIRQ_CONSOLE, VIRQ_DOM_EXC, ... */
+/* `vcpu`: of VIRQ_TIMER, VIRQ_DEBUG and the others that each vCPU has; the rest are the domain's. */
+void evtchn_virq(struct domain *d, unsigned vcpu, uint32_t virq);
 /* The shared info page or the vCPU's info moved: everything pending is looked at again. */
 void evtchn_resend(struct vcpu *v);
-/* SCHEDOP_poll: whether this port is pending. False for ports that do not exist. A poller sets v->poll_port, then
+/* SCHEDOP_poll: whether this port is pending, 1 or 0; -EINVAL: there is no such port. A poller sets v->poll_port, then
  * BLOCK_POLL, and only then asks for each of its ports: an event that comes later finds it blocked and wakes it. */
-bool evtchn_is_pending(struct domain *d, uint32_t port);
-bool evtchn_port_valid(struct domain *d, uint32_t port);
+int evtchn_is_pending(struct domain *d, uint32_t port);
 /* An upcall is due: vcpu_info.evtchn_upcall_pending is set (and not masked, where that counts: PVH and HVM ignore it).
  */
 bool evtchn_upcall_pending(const struct vcpu *v);

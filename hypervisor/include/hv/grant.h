@@ -18,10 +18,10 @@ struct vcpu;
 #define GRANT_FRAMES_MAX 64 /* 32,768 entries */
 #define MAPTRACK_MAX 65536
 
-must_check int grant_init(struct domain *d, unsigned max_frames, unsigned max_maptrack);
-/* Unmaps all it mapped and waits for nobody: -ERESTART until it holds no foreign page. */
+must_check int grant_init(struct domain *d);
+/* Unmaps all it mapped and waits for nobody: -ERESTART until it holds no foreign page. Its vCPUs stand still. */
 int grant_destroy(struct domain *d);
-void grant_free(struct domain *d);
+void grant_free(struct domain *d); /* also what a failed grant_init() left */
 
 struct gnttab_map_grant_ref;
 struct gnttab_unmap_grant_ref;
@@ -32,7 +32,6 @@ void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op);
 void grant_copy(struct domain *d, struct gnttab_copy *op);
 
 unsigned grant_frames(struct domain *d);
-unsigned grant_frames_max(struct domain *d);
 /* Makes the table at least `frames` long. 0 or GNTST_general_error. */
 int grant_grow(struct domain *d, unsigned frames);
 /* The page of frame `index` (grown when needed), for XENMEM_add_to_physmap and acquire_resource. INVALID_MFN: beyond.

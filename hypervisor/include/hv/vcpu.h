@@ -129,7 +129,7 @@ struct vcpu {
     uint64_t poll_until; /* its timeout, ns; ~0: none */
 
     uint64_t singleshot;            /* PV timer, ns of metal_now(); ~0: off */
-    _Atomic uint32_t virq_port[24]; /* per-vCPU VIRQs, 0: not bound; changed by ipc/evtchn.c only */
+    _Atomic uint32_t virq_port[24]; /* VIRQs, 0: not bound; vCPU 0 has the domain's; changed by ipc/evtchn.c only */
 
     struct list timer_entry;     /* in the list of a CPU's timers while it does not run; that CPU's timer lock */
     _Atomic uint64_t timer_when; /* ~0: in none */

@@ -137,12 +137,13 @@ static void domains_make(void)
             d->vcpu[k] = &vcpus[i][k];
             vcpus[i][k].domain = d;
             vcpus[i][k].id = k;
+            vcpus[i][k].info = &d->shared_info->vcpu_info[k];
         }
         for (unsigned k = 0; k < RAM_GFNS; k++) {
             map[i][k] = (struct slot){ frame_alloc(0, i), P2M_RAM };
             memset(mfn_ptr(map[i][k].m), 0, PAGE_SIZE);
         }
-        CHECK(evtchn_init(d) == 0 && grant_init(d, 2, 40) == 0);
+        CHECK(evtchn_init(d) == 0 && grant_init(d) == 0);
     }
     for (unsigned ref = 1; ref < 12; ref++)
         for (unsigned i = 0; i < 2; i++)
@@ -264,9 +265,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else if (what % 16 < 14)
             scribble(d);
         else if (what % 16 < 15)
-            evtchn_virq_global(d, next() & 1 ? VIRQ_CONSOLE : VIRQ_DOM_EXC);
+            evtchn_virq(d, 0, next() & 1 ? VIRQ_CONSOLE : VIRQ_DOM_EXC);
         else
-            evtchn_virq_vcpu(d->vcpu[next() % VCPUS], VIRQ_TIMER);
+            evtchn_virq(d, next() % VCPUS, VIRQ_TIMER);
         evtchn_is_pending(d, what >> 4);
     }
     domains_free();

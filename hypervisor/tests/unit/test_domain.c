@@ -13,7 +13,10 @@
 
 #include "../doors_fakes.h"
 
+#include <hv/grant.h>
+
 #include <xen/xen.h>
+#include <xen/grant_table.h>
 #include <xen/sched.h>
 
 static uint64_t free_pages(void)
@@ -200,6 +203,44 @@ static void test_threads(void)
     CHECK(free_pages() == before);
 }
 
+/* Two CPUs take the same domain apart; in its mappings no reference may be left. */
+static void *kill_it(void *arg)
+{
+    struct domain *d;
+    fake_cpu = 10 + (uintptr_t)arg;
+    while ((d = domain_get(40))) {
+        (void)!domain_kill(d);
+        domain_put(d);
+    }
+    return NULL;
+}
+
+static void test_killers(void)
+{
+    uint64_t before = free_pages();
+    for (unsigned round = 0; round < 10; round++) {
+        pthread_t killers[2];
+        struct domain *d = domain_create(40, 1), *granter = domain_create(41, 1);
+        fake_ram(granter, 1);
+        struct grant_entry_v1 *entry = mfn_ptr(grant_frame(granter, 0));
+        entry[9] = (struct grant_entry_v1){ .flags = GTF_permit_access, .domid = 40 };
+        for (unsigned i = 1; i <= 1000; i++) {
+            struct gnttab_map_grant_ref op = { .host_addr = i << 12, .flags = GNTMAP_host_map, .ref = 9, .dom = 41 };
+            grant_map(d, &op);
+            CHECK(!op.status);
+        }
+        domain_put(d);
+        for (uintptr_t i = 0; i < 2; i++)
+            CHECK(!pthread_create(&killers[i], NULL, kill_it, (void *)i));
+        for (unsigned i = 0; i < 2; i++)
+            pthread_join(killers[i], NULL);
+        CHECK(granter->refs == 2 && entry[9].flags == GTF_permit_access);
+        kill_all(granter);
+        domain_put(granter);
+    }
+    CHECK(free_pages() == before);
+}
+
 /* One CPU runs a vCPU that blocks over and over; another kicks it: no kick may be lost. And a third pauses it. */
 static struct domain *subject;
 static _Atomic uint64_t kicks, answers;
@@ -270,6 +311,7 @@ int main(void)
     test_shutdown();
     test_start_up();
     test_threads();
+    test_killers();
     test_kicks();
     return 0;
 }
