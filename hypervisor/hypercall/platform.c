@@ -23,21 +23,17 @@
 
 _Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
 _Static_assert(sizeof(struct efi_guid) == sizeof(struct xenpf_efi_guid), "the same GUID");
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
-/* The wall clock said secs.nsecs when system time was `at`. */
-static long set_time(uint64_t secs, uint32_t nsecs, uint64_t at)
-{
-    if (nsecs >= NS || secs > INT64_MAX / NS || at > secs * NS + nsecs)
-        return -EINVAL;
-    domain_set_wallclock(secs * NS + nsecs - at);
-    return 0;
-}
-
+/* The wall clock said secs.nsecs when system time was `system_time`. */
 static long settime64(struct hc_call *c, struct xen_platform_op *op)
 {
-    struct xenpf_settime64 *t = &op->u.settime64;
-    return t->mbz ? -EINVAL : set_time(t->secs, t->nsecs, t->system_time);
+    const struct xenpf_settime64 *t = &op->u.settime64;
+    if (t->mbz || t->nsecs >= NS || t->secs > INT64_MAX / NS || t->system_time > t->secs * NS + t->nsecs)
+        return -EINVAL;
+    domain_set_wallclock(t->secs * NS + t->nsecs - t->system_time);
+    return 0;
 }
 
 /* --- EFI runtime services --------------------------------------------------------------------------------------- */
@@ -57,14 +53,9 @@ static long read_name(struct hc_call *c, uint16_t *name, uint64_t at)
 static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name, void *data)
 {
     struct efi_guid guid;
-    uint32_t attributes = 0;
     uint64_t room = MIN(e->u.get_variable.size, DATA_MAX), size = room;
     memcpy(&guid, &e->u.get_variable.vendor_guid, sizeof(guid));
-    long rc = read_name(c, name, (uintptr_t)e->u.get_variable.name.p);
-    if (rc)
-        return rc;
-    e->status = efi_leave(efi_enter()->get_variable(name, &guid, &attributes, &size, data));
-    e->misc = attributes;
+    e->status = efi_leave(efi_enter()->get_variable(name, &guid, &e->misc, &size, data));
     e->u.get_variable.size = size;
     if (e->status != EFI_SUCCESS)
         return 0;
@@ -78,27 +69,23 @@ static long set_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, ui
     memcpy(&guid, &e->u.set_variable.vendor_guid, sizeof(guid));
     if (size > DATA_MAX)
         return -E2BIG;
-    long rc = read_name(c, name, (uintptr_t)e->u.set_variable.name.p);
-    if (!rc && guest_read(c->v, data, (uintptr_t)e->u.set_variable.data.p, size))
-        rc = -EFAULT;
-    if (!rc)
-        e->status = efi_leave(efi_enter()->set_variable(name, &guid, e->misc, size, data));
-    return rc;
+    if (guest_read(c->v, data, (uintptr_t)e->u.set_variable.data.p, size))
+        return -EFAULT;
+    e->status = efi_leave(efi_enter()->set_variable(name, &guid, e->misc, size, data));
+    return 0;
 }
 
 static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name)
 {
     struct efi_guid guid;
     uint64_t room = MIN(e->u.get_next_variable_name.size, NAME_MAX_BYTES), size = room;
-    uint64_t at = (uintptr_t)e->u.get_next_variable_name.name.p;
     memcpy(&guid, &e->u.get_next_variable_name.vendor_guid, sizeof(guid));
-    long rc = read_name(c, name, at);
-    if (rc)
-        return rc;
     e->status = efi_leave(efi_enter()->next_variable(&size, name, &guid));
     e->u.get_next_variable_name.size = size;
     memcpy(&e->u.get_next_variable_name.vendor_guid, &guid, sizeof(guid));
-    return e->status == EFI_SUCCESS && size <= room ? guest_write(c->v, at, name, size) : 0;
+    if (e->status != EFI_SUCCESS || size > room)
+        return 0;
+    return guest_write(c->v, (uintptr_t)e->u.get_next_variable_name.name.p, name, size);
 }
 
 static long query_variables(struct xenpf_efi_runtime_call *e)
@@ -119,13 +106,16 @@ static long query_variables(struct xenpf_efi_runtime_call *e)
 /* Calls that move names and data through buffers of ours. */
 static long efi_variable_call(struct hc_call *c, struct xenpf_efi_runtime_call *e)
 {
+    bool next = e->function == XEN_EFI_get_next_variable_name;
     uint16_t *name = page_alloc();
     void *data = pages_alloc(DATA_ORDER);
     long rc = -ENOMEM;
     if (name && data)
-        rc = e->function == XEN_EFI_get_variable   ? get_variable(c, e, name, data)
-             : e->function == XEN_EFI_set_variable ? set_variable(c, e, name, data)
-                                                   : next_variable(c, e, name);
+        rc = read_name(c, name, (uintptr_t)(next ? e->u.get_next_variable_name.name.p : e->u.get_variable.name.p));
+    if (!rc)
+        rc = next                                  ? next_variable(c, e, name)
+             : e->function == XEN_EFI_get_variable ? get_variable(c, e, name, data)
+                                                   : set_variable(c, e, name, data);
     if (data)
         pages_free(data, DATA_ORDER);
     if (name)
