@@ -45,4 +45,12 @@ struct xenctl_bitmap;
 must_check int door_read_cpus(struct vcpu *v, const struct xenctl_bitmap *from, uint64_t cpus[4]);
 must_check int door_write_cpus(struct vcpu *v, const struct xenctl_bitmap *to, const uint64_t cpus[4]);
 void door_online_cpus(uint64_t cpus[4]);
+/* What XENPF_set_processor_pminfo told about each CPU; platform.c. 0 states: nothing told. */
+#define PM_PX_MAX 16
+#define PM_CX_MAX 8
+extern struct pm_data {
+    uint8_t nr_px, nr_cx;
+    uint32_t px_mhz[PM_PX_MAX];
+} door_pm_data[];
+
 #endif

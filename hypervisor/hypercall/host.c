@@ -26,7 +26,6 @@ enum { EAX, EBX, ECX, EDX };
 #define RATELIMIT_US (SCHED_GRANULE_NS / 1000)
 #define KEYS_MAX 64
 #define LOCAL_DISTANCE 10
-#define CX_STATES 2
 
 _Static_assert(sizeof(struct xen_sysctl) == 136, "layout of interface version 0x15");
 
@@ -231,28 +230,50 @@ static long scheduler(struct hc_call *c, struct xen_sysctl *op)
 
 /* --- power ------------------------------------------------------------------------------------------------------ */
 
-/* The states CPUs idle in: C0 is running, C1 is HLT or MWAIT. There is no driver for how fast they run. */
+/* States are told, not used: CPUs idle by HLT or MWAIT, which is C1, and how fast they run is left to them. */
+static long px_stat(struct hc_call *c, struct pm_px_stat *p, const struct pm_data *data)
+{
+    for (unsigned i = 0; p->pt.p && i < MIN(p->total, data->nr_px); i++) {
+        struct pm_px_val value = { .freq = data->px_mhz[i] };
+        if (guest_write(c->v, (uintptr_t)(p->pt.p + i), &value, sizeof(value)))
+            return -EFAULT;
+    }
+    p->usable = p->total = data->nr_px;
+    p->last = p->cur = 0;
+    return 0;
+}
+
+static long cx_stat(struct hc_call *c, struct pm_cx_stat *p, unsigned states, unsigned cpu)
+{
+    uint64_t now = metal_now(), idle = sched_idle_time(cpu, now), none[PM_CX_MAX + 1] = { 0 };
+    uint64_t times[PM_CX_MAX + 1] = { now - MIN(now, idle), idle };
+    size_t size = MIN(p->nr, states) * sizeof(times[0]);
+    if ((p->triggers.p && guest_write(c->v, (uintptr_t)p->triggers.p, none, size)) ||
+        (p->residencies.p && guest_write(c->v, (uintptr_t)p->residencies.p, times, size)))
+        return -EFAULT;
+    p->nr = states;
+    p->last = 1;
+    p->idle_time = idle;
+    p->nr_pc = p->nr_cc = 0;
+    return 0;
+}
+
 static long get_pmstat(struct hc_call *c, struct xen_sysctl *op)
 {
     struct xen_sysctl_get_pmstat *g = &op->u.get_pmstat;
-    struct pm_cx_stat *p = &g->u.getcx;
     if (g->cpuid >= metal_nr_cpus())
         return -EINVAL;
-    if (g->type == PMSTAT_get_cxstat) {
-        uint64_t now = metal_now(), idle = sched_idle_time(g->cpuid, now);
-        uint64_t times[CX_STATES] = { now - MIN(now, idle), idle }, zero[CX_STATES] = { 0 };
-        size_t size = MIN(p->nr, CX_STATES) * sizeof(times[0]);
-        if ((p->triggers.p && guest_write(c->v, (uintptr_t)p->triggers.p, zero, size)) ||
-            (p->residencies.p && guest_write(c->v, (uintptr_t)p->residencies.p, times, size)))
-            return -EFAULT;
-        p->last = 1;
-        p->idle_time = idle;
-        p->nr_pc = p->nr_cc = 0;
-    } else if (g->type != PMSTAT_get_max_cx) {
+    const struct pm_data *data = &door_pm_data[g->cpuid];
+    unsigned states = 1 + MAX(data->nr_cx, 1);
+    if ((g->type & PMSTAT_CATEGORY_MASK) == PMSTAT_PX && !data->nr_px)
         return -ENODEV;
+    switch (g->type) {
+    case PMSTAT_get_max_px: g->u.getpx.total = data->nr_px; return 0;
+    case PMSTAT_get_pxstat: return px_stat(c, &g->u.getpx, data);
+    case PMSTAT_get_max_cx: g->u.getcx.nr = states; return 0;
+    case PMSTAT_get_cxstat: return cx_stat(c, &g->u.getcx, states, g->cpuid);
+    default: return -ENODEV;
     }
-    p->nr = CX_STATES;
-    return 0;
 }
 
 static long pm_op(struct hc_call *c, struct xen_sysctl *op)

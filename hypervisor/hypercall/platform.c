@@ -24,6 +24,8 @@
 _Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
 _Static_assert(sizeof(struct efi_guid) == sizeof(struct xenpf_efi_guid), "the same GUID");
 
+struct pm_data door_pm_data[MACHINE_MAX_CPUS];
+
 /* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* The wall clock said secs.nsecs when system time was `system_time`. */
@@ -191,9 +193,33 @@ static long cpu_info(struct hc_call *c, struct xen_platform_op *op)
 
 /* --- power ------------------------------------------------------------------------------------------------------ */
 
-/* What Linux's xen-acpi-processor read in the AML. It is accepted and not used: CPUs idle by HLT or MWAIT, and how fast
- * they run is left to them. */
-static long set_pm_info(struct hc_call *c, struct xen_platform_op *op) { return 0; }
+/* What Linux's ACPI code read in the AML, by ACPI processor number. */
+static long set_pm_info(struct hc_call *c, struct xen_platform_op *op)
+{
+    const struct xenpf_set_processor_pminfo *p = &op->u.set_pminfo;
+    const struct xen_processor_performance *perf = &p->u.perf;
+    struct xen_processor_px px;
+    unsigned cpu = 0;
+    if (p->type == XEN_PM_PDC)
+        return 0; /* _PDC's capability bits stay as the control domain has them */
+    while (cpu < metal_nr_cpus() && hv_machine.cpu[cpu].acpi_id != p->id)
+        cpu++;
+    if (cpu == metal_nr_cpus())
+        return -EINVAL;
+    struct pm_data *data = &door_pm_data[cpu];
+    if (p->type == XEN_PM_CX)
+        data->nr_cx = MIN(p->u.power.count, PM_CX_MAX);
+    if (p->type != XEN_PM_PX || !(perf->flags & XEN_PX_PSS))
+        return 0; /* no states, but for example a new limit */
+    unsigned count = MIN(perf->state_count, PM_PX_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        if (guest_read(c->v, &px, (uintptr_t)(perf->states.p + i), sizeof(px)))
+            return -EFAULT;
+        data->px_mhz[i] = px.core_frequency;
+    }
+    data->nr_px = count;
+    return 0;
+}
 
 static long enter_sleep(struct hc_call *c, struct xen_platform_op *op)
 {
