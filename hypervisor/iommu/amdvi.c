@@ -194,12 +194,13 @@ static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree
     struct amdvi_dte *e = entry_of(u, bdf);
     if (!e)
         return tree ? -ENODEV : 0;
-    if (!tree)
-        iommu_publish(&e->q[0], dte_tables(NULL));
-    command(u, CMD_DEVICE, bdf, 0);
-    amdvi_forget(u);
+    if (e->q[0] == dte_tables(tree)) /* others send in its name: it must not be blocked even for a moment */
+        return 0;
+    iommu_publish(&e->q[0], dte_tables(NULL));
     iommu_publish(&e->q[1], (e->q[1] & ~0xffffull) | (tree ? IOMMU_DOMAIN : 0));
     iommu_publish(&e->q[0], dte_tables(tree));
+    command(u, CMD_DEVICE, bdf, 0);
+    amdvi_forget(u);
     return 0;
 }
 

@@ -178,16 +178,11 @@ static bool is_ram(const struct iommu_reserved *r)
     return false;
 }
 
-/* The unit's lock is held. Blocked first, so that what it knew under the other id is forgotten. */
+/* The unit's lock is held. */
 static int attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *to)
 {
-    int rc = ops->attach(u, bdf, NULL);
-    bool ok = iommu_complete(u);
-    if (!rc && to) {
-        rc = ops->attach(u, bdf, to);
-        ok &= iommu_complete(u);
-    }
-    return rc ? rc : ok ? 0 : -EIO;
+    int rc = ops->attach(u, bdf, to);
+    return iommu_complete(u) || rc ? rc : -EIO;
 }
 
 /* Devices behind one bridge cannot be told apart: the id they share stays attached for the others. */
@@ -213,16 +208,18 @@ int iommu_assign(struct domain *d, uint32_t sbdf)
 
 /* --- start ---------------------------------------------------------------------------------------------- */
 
-static int read_tables(void)
+static const char *read_tables(void)
 {
     if (hv_board.ivrs.size)
         ivrs_parse(&hv_board.ivrs, &iommu_info);
     else
         dmar_parse(&hv_board.dmar, &iommu_info);
+    if (iommu_info.broken)
+        return "the ACPI table is broken";
     /* Units could not even read their own tables, which are anywhere in RAM. */
-    bool reach =
-        iommu_info.address_bits <= PAGE_SHIFT || !((hv_machine.max_page - 1) >> (iommu_info.address_bits - PAGE_SHIFT));
-    return iommu_info.broken ? -EINVAL : reach ? 0 : -ERANGE;
+    unsigned bits = iommu_info.address_bits;
+    return bits > PAGE_SHIFT && (hv_machine.max_page - 1) >> (bits - PAGE_SHIFT) ? "there is RAM beyond their reach"
+                                                                                 : NULL;
 }
 
 /* A unit that fails is left alone; what was allocated for it stays. */
@@ -294,11 +291,9 @@ void iommu_init(void)
         return;
     }
     ops = hv_board.ivrs.size ? &amdvi_ops : &vtd_ops;
-    int rc = read_tables();
-    if (rc) {
-        log_line(
-            "IOMMU: %s (%d); devices will not reach memory. Without an IOMMU (firmware setup) they reach all of it",
-            rc == -ERANGE ? "there is RAM beyond what its units reach" : "the ACPI table is broken", rc);
+    const char *wrong = read_tables();
+    if (wrong) {
+        log_line("IOMMUs: %s; no device will reach memory, as long as they are on in the firmware's setup", wrong);
         memset(&iommu_info, 0, sizeof(iommu_info));
         return;
     }

@@ -147,7 +147,7 @@ struct iommu_ops {
     void (*disable)(struct iommu_unit *u);
     /* Queues a wait for all that was queued: the unit writes u->sequence to u->done. */
     void (*wait)(struct iommu_unit *u);
-    /* A requester's DMA, blocked until now, goes through the tree; NULL: is blocked. Queues what makes the unit forget
+    /* A requester's DMA goes through the tree; NULL: is blocked. Queues what makes the unit forget
      * what it knew of it. */
     int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree);
     /* Queue: translations, an entry of a requester's interrupt remapping table are forgotten. */

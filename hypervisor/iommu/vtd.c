@@ -103,10 +103,6 @@ static void vtd_forget_interrupt(struct iommu_unit *u, uint16_t bdf, unsigned in
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
-static unsigned fault_records(const struct iommu_unit *u) { return (u->capability >> 40 & 0xff) + 1; }
-
-static unsigned fault_offset(const struct iommu_unit *u) { return (u->capability >> 24 & 0x3ff) * 16; }
-
 static int vtd_probe(struct iommu_unit *u)
 {
     uint64_t cap = u->capability = *unit_reg64(u, REG_CAP), ecap = *unit_reg64(u, REG_ECAP);
@@ -213,9 +209,9 @@ static void vtd_poll(struct iommu_unit *u)
     uint32_t status = *unit_reg32(u, REG_FSTS);
     if (!(status & 3))
         return;
-    unsigned records = fault_records(u), index = (status >> 8 & 0xff) % records;
+    unsigned records = (u->capability >> 40 & 0xff) + 1, index = (status >> 8 & 0xff) % records;
     for (unsigned n = 0; n < records; n++, index = (index + 1) % records) {
-        unsigned at = fault_offset(u) + 16 * index;
+        unsigned at = (u->capability >> 24 & 0x3ff) * 16 + 16 * index;
         uint64_t lo = *unit_reg64(u, at), hi = *unit_reg64(u, at + 8);
         if (!(hi & BIT(63)))
             break;

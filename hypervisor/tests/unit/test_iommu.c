@@ -606,7 +606,7 @@ static void test_far_ram(bool is_amd)
     far_ram = true;
     start(&thread);
     CHECK(!iommu_present() && !R64(0x20)); /* it was not touched */
-    CHECK(iommu_assign(&dom0, 0x18) == -EOPNOTSUPP && log_has("beyond what its units reach"));
+    CHECK(iommu_assign(&dom0, 0x18) == -EOPNOTSUPP && log_has("RAM beyond their reach"));
     finish(thread);
 }
 
