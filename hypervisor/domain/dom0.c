@@ -43,20 +43,15 @@ struct builder {
 /* --- memory --------------------------------------------------------------------------------------------------------
  */
 
+/* What is asked for, as far as it is there: the hypervisor's tables grow with it. */
 static uint64_t memory_wanted(const char *options)
 {
     struct frame_stats s;
     frame_stats(&s);
-    uint64_t free = s.free << PAGE_SHIFT, keep = KEEP_MIN + free / 64, wanted;
+    uint64_t free = s.free << PAGE_SHIFT, keep = MIN(free, KEEP_MIN + free / 64), wanted;
     if (!option_size(options, "dom0_mem", &wanted))
         wanted = MIN(MAX(free / 2, GIB(1)), GIB(8));
-    if (free < keep + MIB(128))
-        panic("There are only %lu MiB of memory; the control domain needs 128 MiB beside the hypervisor.", free >> 20);
-    if (wanted > free - keep) {
-        wanted = free - keep;
-        log_line("The control domain gets %lu MiB, all there is.", wanted >> 20);
-    }
-    return ROUND_DOWN(wanted, MIB(2));
+    return ROUND_DOWN(MIN(wanted, free - keep), MIB(2));
 }
 
 static void add_e820(struct domain *d, uint64_t start, uint64_t end, uint32_t type)
@@ -76,8 +71,6 @@ static void take_memory(struct builder *b)
     uint64_t left = b->wanted, at = 0, start, end;
     while (left && frame_next_free(at, ~0ull & PAGE_MASK, &start, &end)) {
         end = MIN(end, start + left);
-        if (start < GIB(4) && end > GIB(4))
-            end = GIB(4);
         if (frame_claim(start, end, d->id))
             panic("Memory from %lx to %lx was free a moment ago.", start, end);
         add_e820(d, start, end, E820_RAM);
@@ -298,7 +291,6 @@ static void set_first_vcpu(struct builder *b)
     hv->state_put(v, &s);
     v->regs.rip = b->info->kernel.entry;
     v->regs.r[RBX] = b->start_info;
-    v->regs.r[RDX] = 0;
 }
 
 static void host_cpuid(uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)

@@ -124,7 +124,6 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
     d->max_pages = ~0ull;
     d->sched_weight = SCHED_WEIGHT;
     d->shutdown_code = DOMAIN_IS_UP;
-    d->watchdog[0] = d->watchdog[1] = ~0ull;
     atomic_init(&d->refs, 1); /* the caller's; the list has one too when it is in */
     spin_init(&d->lock, LOCK_DOMAIN);
     list_init(&d->all);

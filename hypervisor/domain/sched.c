@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The scheduler: a run queue for each CPU, in the order of weighted virtual time (CPU time * 256 / weight), so that CPU
- * time is shared by weight. Who wakes up starts near the queue's time: sleeping earns half a slice at most. A domain's
- * cap holds over periods of 30 ms; what it overdraws counts in the next.
+ * time is shared by weight. Who wakes up starts near the queue's time: sleeping earns half a slice at most. A domain
+ * with a cap may use what it is due in 30 ms at once; what it overdraws it waits for.
  *
  * Balance: who wakes up, or has to wait again at the end of its slice, goes to an idle CPU it may use, else to a
  * shorter queue among a few; so three that compute on two CPUs take turns in being two. An idle CPU looks at a few
@@ -24,7 +24,7 @@ struct queue {
     struct list waiting; /* by deadline, the smallest first */
     struct vcpu *current, *handover;
     _Atomic uint64_t vtime; /* the smallest deadline here; never goes back; read without the lock */
-    uint64_t slice_end;     /* when somebody else's turn comes; ~0: nobody waits */
+    uint64_t slice_end;     /* when its CPU picks again; that CPU's own, without the lock */
     uint64_t idle_since, idle_time;
     _Atomic unsigned nr_waiting; /* read without the lock by thieves */
     _Atomic bool news;           /* something came since the last pick */
@@ -51,32 +51,35 @@ static struct queue *lock_queue(const struct vcpu *v)
     }
 }
 
-static void set_idle(unsigned cpu, bool idle)
+static void set_idle(unsigned cpu) { atomic_fetch_or(&idle_cpus[cpu / 64], BIT(cpu % 64)); }
+
+/* Whether it was idle: two that wake up at once shall not both go to the same CPU. */
+static bool claim_idle(unsigned cpu)
 {
-    if (idle)
-        atomic_fetch_or(&idle_cpus[cpu / 64], BIT(cpu % 64));
-    else if (load_relaxed(&idle_cpus[cpu / 64]) & BIT(cpu % 64))
-        atomic_fetch_and(&idle_cpus[cpu / 64], ~BIT(cpu % 64));
+    return load_relaxed(&idle_cpus[cpu / 64]) & BIT(cpu % 64) &&
+           atomic_fetch_and(&idle_cpus[cpu / 64], ~BIT(cpu % 64)) & BIT(cpu % 64);
 }
 
 /* --- caps ----------------------------------------------------------------------------------------------------- */
 
-static uint64_t cap_budget(struct domain *d) { return load_relaxed(&d->sched_cap) * (SCHED_CAP_PERIOD_NS / 100); }
+/* A domain's sched_due is the time until which its share of CPU time is spent. */
+static void cap_spend(struct domain *d, uint64_t ran, uint64_t now)
+{
+    uint32_t cap = load_relaxed(&d->sched_cap);
+    uint64_t due = load_relaxed(&d->sched_due), next;
+    if (!cap)
+        return;
+    do
+        next = MAX(due, now - ran) + ran * 100 / cap;
+    while (!atomic_compare_exchange_weak(&d->sched_due, &due, next));
+}
 
-/* What is left for the domain in this period. Whoever comes first in a period pays the past ones' budgets back. */
+/* CPU time the domain may use now. */
 static uint64_t cap_left(struct domain *d, uint64_t now)
 {
-    uint64_t budget = cap_budget(d), period = now / SCHED_CAP_PERIOD_NS, last = load_relaxed(&d->sched_period);
-    if (!budget)
-        return ~0ull;
-    if (period > last && atomic_compare_exchange_strong(&d->sched_period, &last, period)) {
-        uint64_t spent = load_relaxed(&d->sched_spent), paid;
-        do
-            paid = MIN(spent, MIN(period - last, 1000) * budget);
-        while (!atomic_compare_exchange_weak(&d->sched_spent, &spent, spent - paid));
-    }
-    uint64_t spent = load_relaxed(&d->sched_spent);
-    return spent < budget ? budget - spent : 0;
+    uint32_t cap = load_relaxed(&d->sched_cap);
+    uint64_t due = load_relaxed(&d->sched_due), ahead = due > now ? due - now : 0;
+    return !cap ? ~0ull : ahead < SCHED_CAP_PERIOD_NS ? (SCHED_CAP_PERIOD_NS - ahead) * cap / 100 : 0;
 }
 
 /* --- accounting; with the lock of the vCPU's queue -------------------------------------------------------------- */
@@ -95,14 +98,10 @@ static void account(struct vcpu *v, uint64_t now)
 {
     struct sched_vcpu *s = &v->sched;
     struct domain *d = v->domain;
-    uint64_t ran = now > s->slice_start ? now - s->slice_start : 0;
+    uint64_t ran = s->state == RUN_RUNNING && now > s->state_since ? now - s->state_since : 0;
     set_state(v, s->state, now);
-    if (!s->running || !ran)
-        return;
-    s->slice_start = now;
     s->deadline += ran * SCHED_WEIGHT / MAX(load_relaxed(&d->sched_weight), 1u);
-    if (load_relaxed(&d->sched_cap))
-        atomic_fetch_add(&d->sched_spent, ran);
+    cap_spend(d, ran, now);
 }
 
 void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4])
@@ -143,10 +142,10 @@ void sched_init(unsigned cpus)
     for (unsigned i = 0; i < ARRAY_SIZE(idle_cpus); i++)
         atomic_init(&idle_cpus[i], 0);
     for (unsigned i = 0; i < cpus; i++) {
-        queues[i] = (struct queue){ .slice_end = ~0ull, .idle_since = metal_now() };
+        queues[i] = (struct queue){ .idle_since = metal_now() };
         spin_init(&queues[i].lock, LOCK_SCHED);
         list_init(&queues[i].waiting);
-        set_idle(i, true);
+        set_idle(i);
     }
 }
 
@@ -190,13 +189,6 @@ void sched_vcpu_remove(struct vcpu *v)
     if (v->sched.queued)
         dequeue(q, v);
     spin_unlock(&q->lock);
-}
-
-/* Two that wake up at once shall not both go to the same idle CPU. */
-static bool claim_idle(unsigned cpu)
-{
-    return load_relaxed(&idle_cpus[cpu / 64]) & BIT(cpu % 64) &&
-           atomic_fetch_and(&idle_cpus[cpu / 64], ~BIT(cpu % 64)) & BIT(cpu % 64);
 }
 
 /* The first idle CPU that `v` may use: its own, one of its soft affinity, any. -1: none. */
@@ -244,22 +236,13 @@ static void advance(struct queue *q)
         store_relaxed(&q->vtime, least);
 }
 
-/* Makes a CPU see its queue: at once when `v` shall preempt, else its alarm has to be set for the end of the slice. */
-static void notify(struct queue *q, struct vcpu *v, uint64_t now)
+/* Makes a CPU look at its queue: `current`, when there is one, gives way. */
+static void interrupt(struct queue *q, struct vcpu *current)
 {
-    unsigned cpu = q - queues;
-    struct vcpu *current = q->current;
-    bool set_alarm = q->slice_end > now + SCHED_SLICE_NS;
-    if (current) {
-        if (current->sched.deadline > v->sched.deadline + SCHED_GRANULE_NS)
-            atomic_fetch_or(&current->work, WORK_RESCHEDULE);
-        else if (!set_alarm)
-            return;
-        if (set_alarm)
-            q->slice_end = now + SCHED_SLICE_NS;
-    }
-    if (cpu != metal_cpu())
-        metal_kick(cpu);
+    if (current)
+        atomic_fetch_or(&current->work, WORK_RESCHEDULE);
+    if (q != &queues[metal_cpu()])
+        metal_kick(q - queues);
 }
 
 /* Puts a vCPU that is neither queued nor running on the queue of vcpu.cpu. With that queue's lock. */
@@ -275,7 +258,8 @@ static void insert(struct queue *q, struct vcpu *v, uint64_t now)
     set_state(v, RUN_RUNNABLE, now);
     enqueue(q, v);
     store_relaxed(&q->news, true);
-    notify(q, v, now);
+    if (!q->current || q->current->sched.deadline > v->sched.deadline + SCHED_GRANULE_NS)
+        interrupt(q, q->current); /* else at the end of the slice */
 }
 
 static bool idle_in_hand(const struct vcpu *v) { return !v->sched.queued && !load_relaxed(&v->sched.running); }
@@ -336,14 +320,11 @@ void sched_yield(struct vcpu *v)
 void sched_affinity_changed(struct vcpu *v)
 {
     struct queue *q = lock_queue(v);
-    unsigned cpu = q - queues;
-    if (!may_run(v, cpu) && v->sched.running) {
-        atomic_fetch_or(&v->work, WORK_RESCHEDULE);
-        if (cpu != metal_cpu())
-            metal_kick(cpu);
-    } else if (!may_run(v, cpu) && v->sched.queued) {
+    bool leaves = !may_run(v, q - queues);
+    if (leaves && v->sched.running)
+        interrupt(q, v);
+    else if (leaves && v->sched.queued)
         q = move_waiting(q, v, metal_now());
-    }
     spin_unlock(&q->lock);
 }
 
@@ -422,29 +403,25 @@ static void put_back(struct queue *q, struct vcpu *prev, uint64_t now)
 
 static void start(struct queue *q, struct vcpu *v, uint64_t now)
 {
-    uint64_t left = cap_left(v->domain, now);
     q->current = v;
-    set_idle(q - queues, false);
+    (void)claim_idle(q - queues);
     if (v->sched.queued)
         dequeue(q, v);
     store_relaxed(&v->sched.running, true);
     atomic_fetch_and(&v->work, ~WORK_RESCHEDULE);
     advance(q);
     set_state(v, RUN_RUNNING, now);
-    v->sched.slice_start = now;
-    q->slice_end = left == ~0ull ? ~0ull : now + MAX(left, SCHED_GRANULE_NS / 10);
-    if (!list_empty(&q->waiting))
-        q->slice_end = MIN(q->slice_end, now + SCHED_SLICE_NS);
+    q->slice_end = now + MIN(MAX(cap_left(v->domain, now), SCHED_GRANULE_NS / 10), SCHED_SLICE_NS);
 }
 
-/* Nothing to do: until the next cap period, when somebody waits for that. */
+/* Nothing to do: for a while, when somebody waits for its cap. */
 static void go_idle(struct queue *q, bool was_idle, uint64_t now)
 {
     q->current = NULL;
     if (!was_idle)
         q->idle_since = now;
-    set_idle(q - queues, true);
-    q->slice_end = list_empty(&q->waiting) ? ~0ull : (now / SCHED_CAP_PERIOD_NS + 1) * SCHED_CAP_PERIOD_NS;
+    set_idle(q - queues);
+    q->slice_end = list_empty(&q->waiting) ? ~0ull : now + SCHED_SLICE_NS;
 }
 
 struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now)
@@ -479,11 +456,4 @@ struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now)
 
 bool sched_has_work(unsigned cpu) { return load_acquire(&queues[cpu].news); }
 
-uint64_t sched_alarm_time(unsigned cpu)
-{
-    struct queue *q = &queues[cpu];
-    spin_lock(&q->lock);
-    uint64_t when = q->slice_end;
-    spin_unlock(&q->lock);
-    return when;
-}
+uint64_t sched_alarm_time(unsigned cpu) { return queues[cpu].slice_end; }

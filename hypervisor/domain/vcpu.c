@@ -113,22 +113,8 @@ void vcpu_block(struct vcpu *v, uint32_t block)
 
 uint64_t vcpu_next_timer(struct vcpu *v)
 {
-    struct domain *d = v->domain;
-    uint64_t next = MIN(v->singleshot, v->poll_until);
-    next = MIN(next, vlapic_next(v));
-    if (v->id)
-        return next;
-    next = MIN(next, MIN(d->watchdog[0], d->watchdog[1]));
-    return d->platform ? MIN(next, vtime_next(d)) : next;
-}
-
-static void run_watchdogs(struct domain *d, uint64_t now)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++)
-        if (d->watchdog[i] <= now) {
-            d->watchdog[i] = ~0ull;
-            domain_shutdown(d, 4 /* SHUTDOWN_watchdog */);
-        }
+    uint64_t next = MIN(MIN(v->singleshot, v->poll_until), vlapic_next(v));
+    return v->id == 0 && v->domain->platform ? MIN(next, vtime_next(v->domain)) : next;
 }
 
 void vcpu_run_timers(struct vcpu *v, uint64_t now)
@@ -142,11 +128,8 @@ void vcpu_run_timers(struct vcpu *v, uint64_t now)
     if (!(atomic_load(&v->blocked) & BLOCK_POLL))
         v->poll_until = ~0ull; /* timed out, or an event came first */
     vlapic_tick(v, now);
-    if (v->id == 0) {
-        run_watchdogs(v->domain, now);
-        if (v->domain->platform)
-            vtime_tick(v->domain, now);
-    }
+    if (v->id == 0 && v->domain->platform)
+        vtime_tick(v->domain, now);
 }
 
 /* --- memory shared with the guest -------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@
 
 #define SCHED_WEIGHT 256
 #define SCHED_SLICE_NS 10000000ull
-#define SCHED_CAP_PERIOD_NS 30000000ull /* a domain's cap holds over each of these */
+#define SCHED_CAP_PERIOD_NS 30000000ull /* a domain with a cap may use what it is due in this time at once */
 #define SCHED_GRANULE_NS 1000000ull     /* who wakes up preempts when it is behind by more than this */
 #define SCHED_MAX_CPUS 256
 
@@ -29,7 +29,7 @@ struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now);
 void sched_wake(struct vcpu *v, uint64_t now);
 /* The vCPU that runs here gives way: SCHEDOP_yield. */
 void sched_yield(struct vcpu *v);
-/* When this CPU has to look again (end of a slice, end of a cap's period); ~0: no need. */
+/* When this CPU has to pick again (end of a slice, or of what a cap leaves); ~0: no need. For itself only. */
 uint64_t sched_alarm_time(unsigned cpu);
 /* An idle CPU looks at this before it halts: something came to its queue since the last sched_pick(). */
 bool sched_has_work(unsigned cpu);

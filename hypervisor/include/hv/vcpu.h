@@ -78,8 +78,8 @@ enum vcpu_block {
 enum runstate { RUN_RUNNING, RUN_RUNNABLE, RUN_BLOCKED, RUN_OFFLINE }; /* RUNSTATE_* of the ABI */
 
 struct sched_vcpu {
-    struct list queue;              /* in a CPU's run queue; that queue's lock */
-    uint64_t deadline, slice_start; /* virtual time (ns of CPU time, weighted); since when it runs */
+    struct list queue; /* in a CPU's run queue; that queue's lock */
+    uint64_t deadline; /* virtual time: ns of CPU time, weighted */
     enum runstate state;
     uint64_t state_since, state_time[4];
     bool queued;
@@ -156,7 +156,7 @@ void vcpu_wake(struct vcpu *v, uint32_t blocks /* BLOCK_* to clear */);
 /* Blocks the vCPU that runs here, unless work came up meanwhile. The caller then returns to vcpu_loop. */
 void vcpu_block(struct vcpu *v, uint32_t block);
 
-/* Timers: when one of the vCPU's (PV, poll, local APIC; for vCPU 0 the platform's and watchdogs too) is due, ~0: never;
+/* Timers: when one of the vCPU's (PV, poll, local APIC; for vCPU 0 the platform's too) is due, ~0: never;
  * and raising what is due by `now`. The CPU it runs on, or ran on last when it is blocked, keeps the alarm; on time it
  * kicks the vCPU with WORK_TIMER, and the loop calls vcpu_run_timers(). */
 uint64_t vcpu_next_timer(struct vcpu *v);

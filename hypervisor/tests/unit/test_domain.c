@@ -105,9 +105,6 @@ static void test_shutdown(void)
         CHECK(!domain_unpause(d));
     CHECK(d->vcpu[0]->blocked == BLOCK_PAUSE && !domain_unpause(d));
     CHECK(d->vcpu[0]->blocked == 0 && d->vcpu[1]->blocked == BLOCK_DOWN);
-    d->watchdog[1] = 10;
-    vcpu_run_timers(d->vcpu[0], 10);
-    CHECK(d->shutdown_code == SHUTDOWN_watchdog && d->watchdog[1] == ~0ull && d->vcpu[0]->blocked == BLOCK_DYING);
     kill_all(d);
     domain_put(d);
 }
@@ -279,6 +276,34 @@ static void *pauser(void *arg)
     return NULL;
 }
 
+static void *pause_once(void *arg)
+{
+    fake_cpu = 2;
+    CHECK(!domain_pause(subject));
+    return NULL;
+}
+
+/* Who waits for a vCPU to stand still that somebody lets go on does not wait for ever. */
+static void test_pause_undone(void)
+{
+    pthread_t thread;
+    subject = domain_create(31, 1);
+    struct vcpu *v = subject->vcpu[0];
+    for (unsigned i = 0; i < 4; i++)
+        v->affinity_hard[i] = i ? 0 : BIT(3);
+    vcpu_wake(v, BLOCK_DOWN);
+    CHECK(sched_pick(3, NULL, fake_now) == v); /* and it stays there */
+    CHECK(!pthread_create(&thread, NULL, pause_once, NULL));
+    while (!subject->pause_count)
+        cpu_relax();
+    CHECK(!domain_unpause(subject));
+    pthread_join(thread, NULL);
+    atomic_fetch_or(&v->blocked, BLOCK_HALT);
+    CHECK(!sched_pick(3, v, fake_now));
+    kill_all(subject);
+    domain_put(subject);
+}
+
 static void test_kicks(void)
 {
     pthread_t threads[2];
@@ -312,6 +337,7 @@ int main(void)
     test_start_up();
     test_threads();
     test_killers();
+    test_pause_undone();
     test_kicks();
     return 0;
 }

@@ -246,6 +246,38 @@ static void test_threads(void)
     CHECK(free_pages() == before);
 }
 
+/* Several CPUs that map and unmap the same few pages: the count of the domain's RAM says what is mapped in the end. */
+static void *changer(void *data)
+{
+    uint64_t seed = (uintptr_t)data + 1;
+    fake_cpu = 40 + (uintptr_t)data;
+    for (unsigned round = 0; round < 4000; round++) {
+        seed = seed * 6364136223846793005 + 1442695040888963407;
+        gfn_t g = gfn(seed >> 60);
+        if (seed >> 40 & 1)
+            CHECK(p2m_unmap(p, g, 0) == 0);
+        else
+            CHECK(p2m_map(p, g, take(0), 0, P2M_RAM) == 0);
+    }
+    return NULL;
+}
+
+static void test_accounting(void)
+{
+    uint64_t before = free_pages(), present = 0;
+    pthread_t threads[3];
+    start(true);
+    for (uintptr_t i = 0; i < 3; i++)
+        CHECK(pthread_create(&threads[i], NULL, changer, (void *)i) == 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    for (uint64_t g = 0; g < 16; g++)
+        present += p2m_lookup(p, gfn(g)).type == P2M_RAM;
+    CHECK(p->ram == present && p->leaves[1] == present);
+    finish();
+    CHECK(free_pages() == before);
+}
+
 int main(void)
 {
     fake_metal_init(256);
@@ -257,5 +289,6 @@ int main(void)
     test_iommu();
     test_no_memory();
     test_threads();
+    test_accounting();
     return 0;
 }
