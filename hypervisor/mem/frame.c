@@ -178,12 +178,14 @@ static uint64_t block_of(uint64_t n, unsigned *order)
     return 0;
 }
 
-/* Unlists a block of 2^order pages, high memory first; 0: there is none. */
-static uint64_t block_take(unsigned order)
+/* Unlists 2^order pages of a block outside of `avoid`, high memory first; 0: there is none. */
+static uint64_t block_take(unsigned order, struct raw avoid)
 {
     for (unsigned high = 2; high-- > 0;)
         for (unsigned o = order; o < NR_ORDERS; o++) {
             uint64_t n = heads[high][o];
+            while (n && n < avoid.end && avoid.start < n + (1ull << o))
+                n = load_relaxed(&hv_frame_table[n].link);
             if (!n)
                 continue;
             for (block_unlist(n, o); o-- > order; n += 1ull << o)
@@ -215,11 +217,7 @@ static uint64_t table_cut(struct raw avoid)
             return start;
         }
     }
-    uint64_t n = block_take(9);
-    if (n && n < avoid.end && avoid.start < n + TABLE_FRAMES) {
-        block_free(n, 9);
-        return 0;
-    }
+    uint64_t n = block_take(9, avoid);
     /* Pages that have entries get the hypervisor as their owner, like others of its. */
     for (unsigned i = 0; n && i < TABLE_FRAMES; i++)
         store_relaxed(state_of(n + i), KIND(DOMID_HV) | 1);
@@ -327,7 +325,7 @@ mfn_t frame_alloc(unsigned order, domid_t owner)
         return INVALID_MFN;
     spin_lock(&lock);
     /* A chunk's table may take the very block that was found; there is another one, or there is none. */
-    for (unsigned tries = 0; !(n = block_take(order)) && tries < 4; tries++) {
+    for (unsigned tries = 0; !(n = block_take(order, (struct raw){ 0, 0 })) && tries < 4; tries++) {
         uint64_t at = raw_pick(order);
         if (!at || !back_range(at, at + pages, (struct raw){ 0, 0 }))
             break;

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define RAM_MIB 1024
 
@@ -51,6 +53,23 @@ static void test_claim(void)
     for (paddr_t p = MIB(1); p < MIB(RAM_MIB); p += PAGE_SIZE)
         frame_put(paddr_mfn(p));
     CHECK(now().free == before.free - 2 * 512); /* two chunks' tables, from above */
+}
+
+/* 1.5 GiB of which the last piece is in use, and all of the others but 2 MiB are claimed, each with a table of its own:
+ * one of these fits between, the other comes from the last piece. */
+static void test_claim_tight(void)
+{
+    pid_t child = fork();
+    int status;
+    CHECK(child >= 0);
+    if (!child) {
+        fake_metal_init(1536);
+        CHECK(mfn_valid(frame_alloc(0, 5)));
+        CHECK(frame_claim(MIB(1), MIB(9), 0) == 0 && frame_claim(MIB(9), MIB(1022), 0) == 0);
+        CHECK(frame_owner(mfn(MIB(9) >> 12)) == 0 && frame_owner(mfn((MIB(1022) >> 12) - 1)) == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static void test_release(void)
@@ -171,6 +190,7 @@ static void test_threads(void)
 
 int main(void)
 {
+    test_claim_tight();
     fake_metal_init(RAM_MIB);
     test_ranges();
     test_claim();
