@@ -320,32 +320,24 @@ long hc_sysctl(struct hc_call *c)
 
 /* --- physdev_op ------------------------------------------------------------------------------------------------- */
 
-static long device_op(struct hc_call *c)
+static long pci_device(struct hc_call *c, int (*act)(struct domain *d, uint32_t sbdf))
 {
     struct physdev_pci_device dev;
     if (guest_read(c->v, &dev, c->arg[1], sizeof(dev)))
         return -EFAULT;
-    uint32_t sbdf = dev.seg << 16 | dev.bus << 8 | dev.devfn;
-    if (c->arg[0] == PHYSDEVOP_pci_device_add)
-        return vpci_add_device(c->d, sbdf);
-    if (c->arg[0] == PHYSDEVOP_pci_device_remove)
-        return vpci_remove_device(c->d, sbdf);
-    /* prepare_msix, release_msix, restore_msi_ext: the trapped capability does all that */
-    return metal_pci_read(sbdf, 0, 2) == 0xffff ? -ENODEV : 0;
+    return act(c->d, (uint32_t)dev.seg << 16 | dev.bus << 8 | dev.devfn);
 }
 
 long hc_physdev(struct hc_call *c)
 {
     switch (c->arg[0]) {
-    case PHYSDEVOP_pci_device_add:
-    case PHYSDEVOP_pci_device_remove:
-    case PHYSDEVOP_prepare_msix:
+    case PHYSDEVOP_pci_device_add: return pci_device(c, vpci_add_device);
+    case PHYSDEVOP_pci_device_remove: return pci_device(c, vpci_remove_device);
+    case PHYSDEVOP_prepare_msix: /* the trapped capability does all that */
     case PHYSDEVOP_release_msix:
-    case PHYSDEVOP_restore_msi_ext: return device_op(c);
-    case PHYSDEVOP_pci_mmcfg_reserved: /* what is in the MCFG is known, and there is no other */ return 0;
+    case PHYSDEVOP_restore_msi_ext:
+    case PHYSDEVOP_pci_mmcfg_reserved: /* what is in the MCFG is known, and there is no other */
     case PHYSDEVOP_dbgp_op: /* the console does not use a debug port of EHCI */ return 0;
-    case PHYSDEVOP_map_pirq:
-    case PHYSDEVOP_unmap_pirq: return -EOPNOTSUPP;
-    default: /* eoi, setup_gsi, get_free_pirq, ...: interrupts of PV domains */ return -ENOSYS;
+    default: /* map_pirq, setup_gsi, eoi, ...: interrupts of PV domains */ return -ENOSYS;
     }
 }

@@ -551,7 +551,8 @@ static void test_physdev_and_console(void)
     memset(fake_pci[8], 0x11, 4);
     CHECK(call_with(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, &a, sizeof(a)) == 0 && fake_devices == 1);
     CHECK(call_with(__HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_remove, &a, sizeof(a)) == 0 && fake_devices == 0);
-    CHECK(call(__HYPERVISOR_physdev_op, PHYSDEVOP_map_pirq, ARG, 0) == -EOPNOTSUPP);
+    CHECK(call(__HYPERVISOR_physdev_op, PHYSDEVOP_map_pirq, ARG, 0) == -ENOSYS);
+    CHECK(call(__HYPERVISOR_physdev_op, PHYSDEVOP_restore_msi_ext, ARG, 0) == 0);
     memset(guest(DATA), 'a', 1000);
     CHECK(call(__HYPERVISOR_console_io, CONSOLEIO_write, 1000, DATA) == 0 && fake_console_used == 1000);
     CHECK(call(__HYPERVISOR_console_io, CONSOLEIO_read, 100, DATA) == 5 && !memcmp(guest(DATA), "typed", 5));
