@@ -11,7 +11,7 @@ from bench.errors import BenchError
 CHOICES = {
     "hypervisor": ("none", "xen", "bulkhead"),
     "cpu": ("amd", "intel"),
-    "iommu": ("amd", "intel", "none"),
+    "iommu": ("amd", "intel", "partial", "none"),
     "disk": ("ahci", "nvme", "virtio"),
     "nic": ("e1000e", "virtio", "usb", "none"),
     "screen": ("std", "qxl", "virtio", "none"),
@@ -38,8 +38,8 @@ class Config:
     """`mem` is in MiB, `smp` the number of processors; 0 is a sensible one.
 
     `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
-    saved in a snapshot), none without a hypervisor. `disks` are names of cached images attached as
-    further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
+    saved in a snapshot), none without a hypervisor; 'partial' is VT-d but for one bus, on which is QEMU's
+    edu device. `disks` are names of cached images attached as further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
     cut's sense: what the machine did not flush is lost (see powercut.py). `program` is an ELF with a PVH note
     that Bulkhead's hypervisor runs as control domain instead of Debian; no agent answers in it."""
     hypervisor: str = "none"

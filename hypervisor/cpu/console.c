@@ -141,7 +141,7 @@ void log_line(const char *format, ...)
 void log_guest(struct domain *d, const char *format, ...)
 {
     uint64_t now = metal_now();
-    if (now - d->log_since > 1000000000) {
+    if (!d->log_since || now - d->log_since > 1000000000) {
         if (d->log_lost)
             log_line("d%u: %lu lines were left out", d->id, d->log_lost);
         d->log_since = now;

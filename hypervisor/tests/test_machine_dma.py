@@ -46,3 +46,13 @@ def test_a_device_gone_bad_is_confined(bench, iommu):
     assert edu(machine, "own") == "works"
     assert "interrupt nobody waits for" not in machine.run("xl dmesg").out
     assert iommu == "amd" or "non-present IRTE" in (machine.folder.path / "emulator.log").read_text()
+
+
+def test_a_device_that_no_unit_confines_is_no_bus_master(bench):
+    """Firmware's table leaves it out: whatever its driver does, its DMA stays off, and nobody else's."""
+    machine = bench.boot(PLAIN.replace(iommu="partial"), "loose-device")
+    device = machine.run("lspci -n | grep 1234:11e8").out.split()[0]
+    assert edu(machine, "read", "0x1000") == "0x" + 8 * "ee"  # what was there before
+    machine.run(f"setpci -s {device} COMMAND=0x7")
+    assert machine.run(f"setpci -s {device} COMMAND").out.strip() == "0003"
+    assert "PCI device 8100 cannot be a bus master" in machine.run("xl dmesg").out
