@@ -211,6 +211,7 @@ def _add_driving(verbs):
     command.add_argument("buttons", nargs="*", help="left, right, middle")
     command = _verb(verbs, "screenshot", _screenshot, "store the screen as a PNG")
     command.add_argument("file", nargs="?")
+    command.add_argument("--client", action="store_true", help="wait until the client can be seen on it")
     command = _verb(verbs, "console", _console, "show what a console said")
     command.add_argument("name", nargs="?", default="main")
     command.add_argument("-f", "--follow", action="store_true", help="go on showing")
@@ -288,7 +289,7 @@ def _cd(options):
 
 def _screenshot(options):
     name = control.choose(options.machine)
-    path = control.ask(name, "screenshot")
+    path = control.ask(name, "see-client" if options.client else "screenshot")
     if options.file:
         Path(options.file).write_bytes(Path(path).read_bytes())
     print(options.file or path)

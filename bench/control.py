@@ -11,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from bench import snapshot
+from bench import desktop, snapshot
 from bench.errors import BenchError
 
 REQUEST_LIMIT = 1 << 20
@@ -57,6 +57,7 @@ VERBS = {
     "pointer": lambda machine, x, y, buttons=(): machine.pointer(x, y, buttons),
     "send": lambda machine, text, console="main": machine.consoles[console].send(text),
     "screenshot": lambda machine, name="screen": str(machine.screenshot(name)),
+    "see-client": lambda machine: str(desktop.see_client(machine)),
     "reset": lambda machine: machine.reset(),
     "power-button": lambda machine: machine.power_button(),
     "nmi": lambda machine: machine.nmi(),

@@ -5,24 +5,9 @@
         machine = bench.resume(Config(hypervisor="xen"), "xen")    # seconds, from a shared snapshot
         assert "xen" in machine.run("xl info").out
 """
-import time
-
 import pytest
 
 from bench import boot, snapshot
-
-CLIENT_BACKGROUND = (0xF6, 0xF5, 0xF4)
-
-
-def see_client(machine):
-    """Waits until the client's window is open and drawn on a control domain's screen; takes a picture."""
-    machine.run("until DISPLAY=:0 xdotool search --onlyvisible --class bulkhead; do sleep 0.5; done", timeout=300)
-    # A mapped window is drawn a moment later: its background is light.
-    deadline = time.monotonic() + 120
-    while machine.picture().share(CLIENT_BACKGROUND) < 0.3:
-        assert time.monotonic() < deadline, machine.screenshot()
-        time.sleep(1)
-    machine.screenshot()
 
 
 class Bench:

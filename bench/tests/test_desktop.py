@@ -3,7 +3,7 @@
 import pytest
 
 from bench.config import Config
-from bench.testing import see_client
+from bench.desktop import see_client
 
 DESKTOP = Config(image="control-domain-desktop")
 # The session's background, see images/control-domain-desktop.

@@ -2,7 +2,7 @@
 """Bulkhead's hypervisor under an unmodified Debian as its control domain, on the bench: it runs, and it ends."""
 import re
 
-from bench.testing import see_client
+from bench.desktop import see_client
 from hypervisor.tests.machines import PLAIN, lose
 
 
