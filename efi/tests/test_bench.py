@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """bulkhead-install on a running Debian with a real FAT file system and the firmware's own variables: the boot
-entry is added first and removed without a trace; with these variables the firmware starts what was installed."""
+entry is added first and removed without a trace; with these variables the firmware starts what was installed. And its
+hooks, run by dpkg."""
+import gzip
 import re
 import shutil
 import subprocess
@@ -10,8 +12,9 @@ import machine as bare
 import pytest
 from bench import hypervisors
 from bench.config import Config
+from test_install import ELF, bzimage
 
-pytestmark = [pytest.mark.machine, pytest.mark.slow]
+pytestmark = pytest.mark.machine
 HERE = Path(__file__).resolve().parent
 ESP = "/run/esp"
 
@@ -53,6 +56,7 @@ def prepare(machine, loader, image):
     return version
 
 
+@pytest.mark.slow
 def test_boot_entry(bench, loader, image, disk, tmp_path):
     machine = bench.boot(Config(boot="efi", disks=(str(disk),), stage=False), "install")
     version = prepare(machine, loader, image)
@@ -79,6 +83,7 @@ def test_boot_entry(bench, loader, image, disk, tmp_path):
     assert "Bulkhead" in run.words and run.status == bare.ANSWERED, run
 
 
+@pytest.mark.slow
 def test_grub_starts_debian_on_the_hypervisor(bench, monkeypatch):
     """OVMF, GRUB, its chainloader, our loader with the files beside it, the hypervisor, Debian."""
     plain = hypervisors._bulkhead
@@ -94,3 +99,56 @@ def test_grub_starts_debian_on_the_hypervisor(bench, monkeypatch):
     assert "PVH" in machine.run("dmesg | grep -i 'Booting kernel on Xen'").out
     assert machine.run("systemctl is-active getty.target").out.strip() == "active"
     assert "Bulkhead hypervisor" in machine.run("xl dmesg").out
+
+
+# A package of the kernel $1 with the files in /run/kernel and the scripts of the one that runs.
+MAKE_PACKAGE = r"""set -e
+mkdir -p /run/package/DEBIAN /run/package/boot "/run/package/lib/modules/$1"
+cd /run/package
+for script in preinst postinst prerm postrm; do
+    sed "s/$(uname -r)/$1/g" "/var/lib/dpkg/info/linux-image-$(uname -r).$script" >DEBIAN/$script
+    chmod 755 DEBIAN/$script
+done
+printf 'Package: linux-image-%s\nVersion: 1\nArchitecture: amd64\nMaintainer: none\nDescription: none\n' "$1" >DEBIAN/control
+cp /run/kernel "boot/vmlinuz-$1"
+cp "/boot/config-$(uname -r)" "boot/config-$1"
+dpkg-deb -Znone --build . /run/kernel.deb
+"""
+
+
+# Making a real initrd takes minutes here; update-initramfs, which calls this one, is the real one.
+MKINITRAMFS = b"""#!/bin/sh -e
+while [ "$1" != -o ]; do shift; done
+cat /proc/sys/kernel/random/uuid >"$2"
+"""
+
+
+def test_dpkg_runs_the_hooks(bench):
+    """With the scripts of Debian's own kernel package: a new kernel comes, its initrd is made anew, it goes again. What a
+    hook cannot do is the package's failure, until it can."""
+    machine = bench.resume(Config(), "plain")
+    old, new = machine.run("uname -r").out.strip(), "6.99.0-1-amd64"
+
+    def starts(version):
+        names = {"bulkhead.conf", "bulkhead.efi", f"initrd-{version}", f"vmlinux-{version}"}
+        same = machine.run(f"cmp /boot/initrd.img-{version} {ESP}/EFI/bulkhead/initrd-{version}", check=False)
+        return set(machine.run(f"ls {ESP}/EFI/bulkhead").out.split()) == names and same.status == 0
+
+    machine.push(bzimage(gzip.compress(ELF + b"old")), f"/boot/vmlinuz-{old}")
+    machine.push(bzimage(gzip.compress(ELF)), "/run/kernel")
+    machine.push(MKINITRAMFS, "/usr/sbin/mkinitramfs", 0o755)
+    machine.run(f"mkdir -p {ESP} && echo old >/boot/initrd.img-{old}")
+    machine.run(["/bin/sh", "-c", MAKE_PACKAGE, "make", new])
+    machine.run(f"bulkhead-install --esp {ESP} --no-boot-entry install")
+    assert starts(old)
+    machine.run(f"mv {ESP} {ESP}.away")
+    failed = machine.run("dpkg -i /run/kernel.deb", timeout=120, check=False)
+    assert failed.status and "no EFI system partition" in failed.err + failed.out
+    machine.run(f"mv {ESP}.away {ESP} && dpkg --configure -a", timeout=120)
+    assert starts(new)
+    machine.run(f"update-initramfs -u -k {new}", timeout=120)
+    assert starts(new)
+    machine.run(f"DEBIAN_FRONTEND=noninteractive dpkg --purge linux-image-{new}", timeout=120)
+    assert starts(old)
+    machine.run("bulkhead-install remove")
+    assert machine.run(f"find /etc {ESP} -name 'zz-bulkhead' -o -name 'bulkhead*'").out == ""

@@ -40,7 +40,7 @@ def bzimage(payload):
 def make_system(folder, loader=None, linux=None, initrd=None):
     """A system's root with a kernel, an initrd, a loader and an ESP; files, or pretended ones."""
     root = folder / "root"
-    for name in ("boot", "etc/kernel/postinst.d", "etc/kernel/postrm.d", "etc/initramfs/post-update.d", "esp",
+    for name in ("boot", "etc/kernel/postinst.d", "etc/kernel/postrm.d", "etc/initramfs-tools", "esp",
                  "usr/lib/bulkhead", "bin"):
         (root / name).mkdir(parents=True)
     kernel = linux.read_bytes() if linux else bzimage(gzip.compress(ELF))
