@@ -90,8 +90,7 @@ struct efi_boot_services {
     efi_status (*get_memory_map)(uint64_t *size, void *map, uint64_t *key, uint64_t *step, uint32_t *version);
     void *pools[2], *events[6], *protocols[3];
     efi_status (*handle_protocol)(efi_handle handle, const struct efi_guid *protocol, void **interface);
-    void *handles[5];
-    void *load_image, *start_image;
+    void *handles[5], *load_image, *start_image;
     efi_status (*exit)(efi_handle image, efi_status status, uint64_t size, efi_char *data);
     void *unload_image;
     efi_status (*exit_boot_services)(efi_handle image, uint64_t key);

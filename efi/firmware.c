@@ -5,17 +5,13 @@
  */
 #include "loader.h"
 
-static bool variable_is_one(const efi_char *name)
+/* UEFI 3.3: 0 as long as anybody may set the keys. */
+bool firmware_secure_boot(void)
 {
     uint8_t value = 0;
     uint64_t size = sizeof(value);
 
-    return fw->runtime->get_variable(name, EFI_GLOBAL, NULL, &size, &value) == EFI_SUCCESS && value == 1;
-}
-
-bool firmware_secure_boot(void)
-{
-    return variable_is_one(u"SecureBoot") && !variable_is_one(u"SetupMode");
+    return fw->runtime->get_variable(u"SecureBoot", EFI_GLOBAL, NULL, &size, &value) == EFI_SUCCESS && value == 1;
 }
 
 /* The variable ConOut lists the devices of the firmware's console; is a UART among them? */

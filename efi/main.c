@@ -51,7 +51,7 @@ static const char *wanted_entry(void)
 
     while (c + length < end && memcmp(c, key, length * sizeof(*c)))
         c++;
-    for (c += length; c<end && * c> ' ' && *c <= '~' && used < sizeof(name) - 1; c++)
+    for (c += length; c < end && used < sizeof(name) - 1 && *c > ' ' && *c <= '~'; c++)
         name[used++] = (char)*c;
     return name;
 }

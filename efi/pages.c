@@ -33,10 +33,8 @@ void *pages_get(uint64_t size, uint64_t align, const char *what)
 
 void pages_release_all(void)
 {
-    while (nr_held) {
-        nr_held--;
-        boot_services->free_pages(held[nr_held].at, held[nr_held].pages);
-    }
+    for (; nr_held; nr_held--)
+        boot_services->free_pages(held[nr_held - 1].at, held[nr_held - 1].pages);
 }
 
 uint64_t pages_map(struct bootinfo *info)
