@@ -31,7 +31,6 @@ static void read_features(void)
     hv_features.tsc_deadline = one.ecx & BIT(24);
     hv_features.xsave = one.ecx & BIT(26);
     hv_features.mca = one.edx & BIT(14);
-    hv_features.emulated = one.ecx & BIT(31);
     hv_features.smep = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(7);
     hv_features.smap = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(20);
     hv_features.gigabyte_pages = ext.edx & BIT(26);

@@ -57,7 +57,7 @@ static inline struct cpu *this_cpu(void)
 
 /* What was found about this computer; the same on all CPUs. */
 struct cpu_features {
-    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca, emulated;
+    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca;
     unsigned physical_bits;
     uint32_t asids;
     uint64_t xcr0; /* state components that are switched */

@@ -217,10 +217,25 @@ static void on_fault(struct vcpu *v, const struct vm_exit *x)
 
 static void on_hypercall(struct vcpu *v, const struct vm_exit *x) { hypercall_run(v, x->length); }
 
-static void on_window(struct vcpu *v, const struct vm_exit *x)
+/* vcpu_loop delivers what can be delivered now. */
+static void on_window(struct vcpu *v, const struct vm_exit *x) { atomic_fetch_or(&v->work, WORK_LAPIC); }
+
+static void on_cr8(struct vcpu *v, const struct vm_exit *x)
 {
-    hv->want_window(v, WINDOW_OFF);
-    atomic_fetch_or(&v->work, WORK_LAPIC);
+    struct insn i;
+    enum insn_mode mode;
+    struct vcpu_paging p;
+    if (insn_fetch(v, &i, &mode) != INSN_DONE || i.op != OP_MOV_CR)
+        return; /* the guest has got the fault, or runs what is there by now */
+    hv->paging(v, &p);
+    uint64_t value = mode == INSN_64 ? v->regs.r[i.base] : (uint32_t)v->regs.r[i.base];
+    if (p.cpl || value > 15) {
+        inject_gp(v);
+        return;
+    }
+    v->cr8 = value;
+    on_window(v, x);
+    insn_retire(v, i.length);
 }
 
 static void on_exception(struct vcpu *v, const struct vm_exit *x)
@@ -272,6 +287,7 @@ static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x)
     [EXIT_FAULT] = on_fault,
     [EXIT_HYPERCALL] = on_hypercall,
     [EXIT_WINDOW] = on_window,
+    [EXIT_CR8] = on_cr8,
     [EXIT_EXCEPTION] = on_exception,
     [EXIT_SHUTDOWN] = on_shutdown,
     [EXIT_FORBIDDEN] = on_forbidden,

@@ -72,10 +72,8 @@ static const struct opcode one_byte[256] = {
 
 /* After 0F. */
 static const struct opcode two_byte[256] = {
-    [0xb6] = { OP_MOVZX, FORM_RM },
-    [0xb7] = { OP_MOVZX, FORM_RM },
-    [0xbe] = { OP_MOVSX, FORM_RM },
-    [0xbf] = { OP_MOVSX, FORM_RM },
+    [0x22] = { OP_MOV_CR, FORM_M }, [0xb6] = { OP_MOVZX, FORM_RM }, [0xb7] = { OP_MOVZX, FORM_RM },
+    [0xbe] = { OP_MOVSX, FORM_RM }, [0xbf] = { OP_MOVSX, FORM_RM },
 };
 
 struct reader {
@@ -209,8 +207,11 @@ static bool take_operands(struct reader *r, uint8_t opcode, struct opcode *o, st
         out->op = group_op(r, opcode, o);
     out->form = o->how & 15;
     out->reg = (modrm >> 3 & 7) | (r->rex & 4) << 1;
-    out->memory = modrm < 0xc0;
-    return !out->memory || take_address(r, out);
+    out->memory = modrm < 0xc0 && out->op != OP_MOV_CR; /* which takes any mod for registers */
+    if (out->memory)
+        return take_address(r, out);
+    out->base = (modrm & 7) | (r->rex & 1) << 3;
+    return true;
 }
 
 static void settle_sizes(const struct reader *r, uint8_t opcode, const struct opcode *o, struct insn *out)

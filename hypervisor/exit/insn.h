@@ -18,7 +18,8 @@ enum insn_mode { INSN_16, INSN_32, INSN_64 };
 /* clang-format off */
 enum insn_op {
     OP_NONE, OP_ADD, OP_OR, OP_ADC, OP_SBB, OP_AND, OP_SUB, OP_XOR, OP_CMP, OP_MOV, OP_MOVZX, OP_MOVSX, OP_TEST,
-    OP_NOT, OP_NEG, OP_INC, OP_DEC, OP_XCHG, OP_MOVS, OP_STOS, OP_LODS, OP_INS, OP_OUTS
+    OP_NOT, OP_NEG, OP_INC, OP_DEC, OP_XCHG, OP_MOVS, OP_STOS, OP_LODS, OP_INS, OP_OUTS,
+    OP_MOV_CR /* register `base` to CRn */
 };
 /* clang-format on */
 
@@ -34,9 +35,9 @@ struct insn {
     uint8_t size;        /* of the operands, in bytes; what is written to a register has it */
     uint8_t memory_size; /* of the one in memory; differs for MOVZX, MOVSX */
     uint8_t address_size;
-    uint8_t segment; /* enum seg */
-    uint8_t reg;     /* encoding of R; with `rex` 4 to 7 are SPL.. instead of AH.. */
-    uint8_t base, index, scale;
+    uint8_t segment;            /* enum seg */
+    uint8_t reg;                /* encoding of R; with `rex` 4 to 7 are SPL.. instead of AH.. */
+    uint8_t base, index, scale; /* without `memory`, base is r/m's register */
     bool memory, rex, rep;
     uint64_t displacement, immediate; /* sign-extended */
 };

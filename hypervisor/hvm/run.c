@@ -104,34 +104,27 @@ static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
     metal_set_alarm(MIN(MIN(mine, others), sched_alarm_time(c->id)));
 }
 
-/* Delivers the one interrupt that has priority, or asks to be told when it can. NMIs first, then event channels, then
- * the PIC, then the local APIC. */
+/* Delivers the one interrupt that has priority, and asks to be told when the next one can. NMIs first, then event
+ * channels, then the PIC, then the local APIC. */
 static void deliver(struct vcpu *v)
 {
     if (v->nmi_waits && hv->ready(v, INJECT_NMI)) {
         v->nmi_waits = false;
         hv->inject(v, INJECT_NMI, 2, false, 0, 0);
-        return;
+        return; /* IRET is told of */
     }
     bool upcall = v->domain->callback_vector && !v->upcall_vector && evtchn_upcall_pending(v);
-    int pic = !upcall && v->id == 0 ? virqchip_pic_vector(v, false) : -1;
+    int pic = v->id == 0 ? virqchip_pic_vector(v, false) : -1;
     int vector = upcall ? v->domain->callback_vector : pic >= 0 ? pic : vlapic_pending(v);
-    if (vector < 0) {
-        int held = vlapic_held(v); /* the guest can lower CR8 without an exit */
-        hv->want_window(v, held < 0 ? WINDOW_OFF : held >> 4);
-        return;
+    if (vector >= 0 && hv->ready(v, INJECT_INTERRUPT)) {
+        if (!upcall && pic >= 0)
+            vector = virqchip_pic_vector(v, true);
+        else if (!upcall)
+            vlapic_acknowledge(v, vector);
+        hv->inject(v, INJECT_INTERRUPT, vector, false, 0, 0);
+        vector = upcall && pic >= 0 ? pic : vlapic_pending(v);
     }
-    if (!hv->ready(v, INJECT_INTERRUPT)) {
-        hv->want_window(v, WINDOW_ANY);
-        return;
-    }
-    if (pic >= 0)
-        vector = virqchip_pic_vector(v, true);
-    else if (!upcall)
-        vlapic_acknowledge(v, vector);
-    hv->inject(v, INJECT_INTERRUPT, vector, false, 0, 0);
-    if (vlapic_pending(v) >= 0)
-        hv->want_window(v, WINDOW_ANY);
+    hv->want_window(v, vector >= 0 ? WINDOW_ANY : vlapic_held(v) >= 0 ? WINDOW_CR8 : WINDOW_OFF);
 }
 
 /* Everything that was asked of this vCPU. Bits that are left keep it from entering. */

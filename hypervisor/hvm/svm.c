@@ -128,6 +128,7 @@ static void svm_flush(struct vcpu *v) { v->hw->asid_generation = 0; }
 
 static const uint8_t kinds[] = {
     [0 ... VMEXIT_RDPRU] = EXIT_INVALID,
+    [VMEXIT_CR8_WRITE] = EXIT_CR8,
     [VMEXIT_EXCEPTION... VMEXIT_EXCEPTION_LAST] = EXIT_EXCEPTION,
     [VMEXIT_INTR... VMEXIT_INIT] = EXIT_NONE,
     [VMEXIT_VINTR] = EXIT_WINDOW,
@@ -368,17 +369,18 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
 }
 
 /*
- * A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). QEMU 7.2 ends itself when a
- * guest's CR8 uncovers one, so there what CR8 holds back waits for the next exit.
+ * A virtual interrupt that is never delivered: the moment it could be, it exits (15.21). Its own priority would wait
+ * for CR8, too, but QEMU 7.2 ends itself when the guest writes CR8 while a virtual interrupt is there: so that exits.
  */
-static void svm_want_window(struct vcpu *v, unsigned priority)
+static void svm_want_window(struct vcpu *v, enum window window)
 {
-    uint64_t window = VINTR_MASKING;
-    if (priority == WINDOW_ANY)
-        window |= VINTR_IRQ | VINTR_IGNORE_TPR;
-    else if (priority && !hv_features.emulated)
-        window |= VINTR_IRQ | (uint64_t)priority << VINTR_PRIORITY_SHIFT;
-    v->hw->window = window;
+    struct vmcb *b = vmcb_of(v);
+    uint32_t cr = window == WINDOW_OFF ? 0 : INTERCEPT_CR8_WRITE;
+    v->hw->window = VINTR_MASKING | (window == WINDOW_ANY ? VINTR_IRQ | VINTR_IGNORE_TPR : 0);
+    if (b->intercept_cr != cr) {
+        b->intercept_cr = cr;
+        dirty(v, CLEAN_INTERCEPTS);
+    }
 }
 
 static void svm_end_shadow(struct vcpu *v) { vmcb_of(v)->shadow &= ~1ull; }

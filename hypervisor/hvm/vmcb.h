@@ -60,6 +60,7 @@ _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "layout");
 _Static_assert(offsetof(struct vmcb, pat) == 0x668, "layout");
 _Static_assert(sizeof(struct vmcb) == 4096, "layout");
 
+#define INTERCEPT_CR8_WRITE (1u << 24) /* intercept_cr */
 enum {
     /* intercept1 */
     INTERCEPT_INTR = BIT(0),
@@ -96,7 +97,6 @@ enum {
 /* virtual_interrupt */
 #define VINTR_TPR 0xffull
 #define VINTR_IRQ BIT(8)
-#define VINTR_PRIORITY_SHIFT 16
 #define VINTR_IGNORE_TPR BIT(20)
 #define VINTR_MASKING BIT(24)
 
@@ -105,6 +105,7 @@ enum {
 enum { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE = 4 };
 
 enum vmcb_exit {
+    VMEXIT_CR8_WRITE = 0x18,
     VMEXIT_EXCEPTION = 0x40,
     VMEXIT_EXCEPTION_LAST = 0x5f,
     VMEXIT_INTR = 0x60,

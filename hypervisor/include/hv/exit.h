@@ -23,6 +23,7 @@ enum exit_kind {
     EXIT_SHUTDOWN,  /* triple fault */
     EXIT_INVD,      /* INVD, WBINVD */
     EXIT_XSETBV,
+    EXIT_CR8,       /* CR8 is written, see hv_ops.want_window() */
     EXIT_FORBIDDEN, /* an instruction that guests may not use (RDPMC): #GP */
     EXIT_UNDEFINED, /* one that does not exist for them (VMRUN, MONITOR, ...): #UD */
     EXIT_INVALID,   /* the processor refused to enter, or an exit that is not asked for */

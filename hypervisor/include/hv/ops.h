@@ -12,7 +12,7 @@
 #include <hv/vcpu.h>
 
 enum inject { INJECT_INTERRUPT, INJECT_NMI, INJECT_EXCEPTION };
-enum { WINDOW_OFF = 0, WINDOW_ANY = 16 }; /* instead of a priority */
+enum window { WINDOW_OFF, WINDOW_CR8, WINDOW_ANY };
 
 struct hv_ops {
     const char *name;
@@ -36,9 +36,9 @@ struct hv_ops {
     bool (*ready)(const struct vcpu *v, enum inject kind);
     /* The next entry delivers it. `cr2` counts for page faults. One a time: ready() or exceptions of this exit. */
     void (*inject)(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t code, uint64_t cr2);
-    /* EXIT_WINDOW as soon as an interrupt would be taken: any, or one of that priority (vector >> 4), which waits until
-     * the guest's CR8 is lower. */
-    void (*want_window)(struct vcpu *v, unsigned priority);
+    /* EXIT_CR8 when the guest writes CR8 (any window but OFF); and for ANY, EXIT_WINDOW as soon as an interrupt would
+     * be taken, whatever CR8 says. */
+    void (*want_window)(struct vcpu *v, enum window window);
     void (*end_shadow)(struct vcpu *v); /* an instruction was completed in software */
     void (*flush)(struct vcpu *v);      /* the next entry has no cached translations */
     void (*set_tsc_offset)(struct vcpu *v, int64_t offset);

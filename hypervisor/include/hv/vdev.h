@@ -35,8 +35,8 @@ void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
 unsigned vlapic_target(struct domain *d, uint32_t dest, bool logical);
 /* The highest vector that may be delivered now, or -1; acknowledge moves it from IRR to ISR. */
 int vlapic_pending(struct vcpu *v);
-/* The highest vector that nothing but the task priority holds back, or -1: where the guest can lower CR8 without an
- * exit, a window of that priority (vector >> 4) has to be asked for. */
+/* The highest vector that nothing but the task priority holds back, or -1: CR8 is lowered without an exit unless
+ * WINDOW_CR8 is asked for. */
 int vlapic_held(struct vcpu *v);
 void vlapic_acknowledge(struct vcpu *v, uint8_t vector);
 void vlapic_eoi(struct vcpu *v);

@@ -253,6 +253,11 @@ static void test_refused(void)
     CHECK(insn_decode((const uint8_t *)"\x64\x3e\x89\x00", 4, INSN_64, &i) == 0 && i.segment == SEG_FS);
     CHECK(insn_decode((const uint8_t *)"\x3e\x89\x45\x00", 4, INSN_32, &i) == 0 && i.segment == SEG_DS);
     CHECK(insn_decode((const uint8_t *)"\x89\x45\x00", 3, INSN_32, &i) == 0 && i.segment == SEG_SS);
+    /* To CR8: by REX or, outside of 64-bit mode, by LOCK; mod says nothing. */
+    CHECK(insn_decode((const uint8_t *)"\x45\x0f\x22\xc1", 4, INSN_64, &i) == 0 && i.op == OP_MOV_CR && i.base == R9 &&
+          i.length == 4);
+    CHECK(insn_decode((const uint8_t *)"\xf0\x0f\x22\x04", 4, INSN_32, &i) == 0 && i.op == OP_MOV_CR && i.base == RSP &&
+          i.length == 4 && !i.memory);
 }
 
 /* --- the instruction of an exit ---------------------------------------------------------------------------------- */
