@@ -4,7 +4,8 @@
  * that tell topology and addresses are made for the domain; Xen's own leaves follow arch-x86/cpuid.h. The answers are
  * one page, indexed by leaf; four things in them change at run time and are filled in by policy_cpuid().
  *
- * MSRs: those of the APIC are vdev's, those of the hardware state hv_ops', the rest is here. Unknown ones do not exist.
+ * MSRs: those of the APIC are vdev's, what the processor switches does not come here (hv_ops.vcpu_init), the rest is
+ * here. Unknown ones do not exist.
  * No locks: the page is constant after policy_init(), and MSRs are a vCPU's own.
  */
 #include <hv/domain.h>
@@ -31,11 +32,8 @@
 
 #define MSR_TSC 0x10
 #define MSR_SPEC_CTRL 0x48
-#define MSR_PRED_CMD 0x49
 #define MSR_APIC_BASE 0x1b
 #define MSR_MTRR_CAP 0xfe
-#define MSR_SYSENTER_ESP 0x175
-#define MSR_SYSENTER_EIP 0x176
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_MTRR_VARIABLE 0x200
 #define MSR_MTRR_FIXED 0x250
@@ -44,12 +42,6 @@
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC 0x800
 #define MSR_EFER 0xc0000080
-#define MSR_LSTAR 0xc0000082
-#define MSR_CSTAR 0xc0000083
-#define MSR_SFMASK 0xc0000084
-#define MSR_FS_BASE 0xc0000100
-#define MSR_KERNEL_GS_BASE 0xc0000102
-#define MSR_TSC_AUX 0xc0000103
 
 #define SPEC_CTRL_IBRS BIT(0)
 #define SPEC_CTRL_STIBP BIT(1)
@@ -57,7 +49,7 @@
 
 struct cpu_policy {
     uint32_t max_basic, max_extended; /* number of leaves */
-    bool xsave, tsc_aux /* RDTSCP or RDPID */, ibpb;
+    bool xsave;
     uint64_t efer, spec_ctrl; /* bits that may be set */
     struct cpuid_regs basic[NR_BASIC], extended[NR_EXTENDED], xen[XEN_CPUID_MAX_NUM_LEAVES + 1];
     struct cpuid_regs caches[NR_CACHES] /* leaf 8000001d */, features[2] /* 7 */, xstates[NR_XSTATES] /* d */;
@@ -238,8 +230,6 @@ int policy_init(struct domain *d, cpuid_fn host)
         p->max_extended = MIN(p->max_extended, 0x1d);
     p->extended[0].eax = EXTENDED + p->max_extended - 1;
     p->extended[1].edx |= p->basic[1].edx & 0x0183f1ff; /* they are repeated there; APIC is added later */
-    p->tsc_aux = has(p, F(RDTSCP)) || has(p, F(RDPID));
-    p->ibpb = has(p, F(IBPB));
     p->spec_ctrl = (has(p, F(IBRS)) ? SPEC_CTRL_IBRS : 0) | (has(p, F(AMD_STIBP)) ? SPEC_CTRL_STIBP : 0) |
                    (has(p, F(AMD_SSBD)) ? SPEC_CTRL_SSBD : 0);
     p->efer = BIT(0) | BIT(8) | BIT(10) | (has(p, F(NX)) ? BIT(11) : 0) | (has(p, F(FFXSR)) ? BIT(14) : 0);
@@ -395,8 +385,6 @@ static uint64_t *stored_msr(struct vcpu *v, uint32_t msr)
         return &v->mtrr_var[msr - MSR_MTRR_VARIABLE];
     if (msr == MSR_MTRR_DEFAULT)
         return &v->mtrr_def;
-    if (msr == MSR_TSC_AUX && v->domain->policy->tsc_aux)
-        return &v->tsc_aux;
     if (msr == MSR_SPEC_CTRL && v->domain->policy->spec_ctrl)
         return &v->spec_ctrl;
     int fixed = mtrr_fixed(msr);
@@ -412,15 +400,19 @@ void policy_vcpu_init(struct vcpu *v)
         v->mtrr_fixed[i] = 0x0606060606060606;
     for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_var); i++)
         v->mtrr_var[i] = 0;
-    v->tsc_aux = v->spec_ctrl = 0;
+    v->spec_ctrl = 0;
 }
 
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr - MSR_X2APIC < 0x40 || msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE)
         return vlapic_msr_read(v, msr, value);
-    if (hv->msr_get(v, msr, value))
+    if (msr == MSR_EFER || msr == MSR_PAT) {
+        struct vcpu_state state;
+        hv->state_get(v, &state);
+        *value = msr == MSR_EFER ? state.efer : state.pat;
         return true;
+    }
     const uint64_t *stored = stored_msr(v, msr);
     if (stored) {
         *value = *stored;
@@ -440,8 +432,6 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     return false;
 }
 
-static bool canonical(uint64_t address) { return (uint64_t)((int64_t)address >> 47) + 1 <= 1; }
-
 /* Memory types, one a byte: UC, WC, WT, WP, WB; UC- in PAT only. */
 static bool types_valid(uint64_t types, bool pat)
 {
@@ -453,31 +443,19 @@ static bool types_valid(uint64_t types, bool pat)
     return true;
 }
 
-static bool put_efer(struct vcpu *v, uint64_t value)
+static bool put_hardware(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-    struct vcpu_paging p;
-    hv->paging(v, &p);
-    if (value & ~v->domain->policy->efer || ((value ^ p.efer) & EFER_LME && p.cr0 & CR0_PG))
+    struct vcpu_state s;
+    hv->state_get(v, &s);
+    if (msr == MSR_PAT ? !types_valid(value, true)
+                       : value & ~v->domain->policy->efer || ((value ^ s.efer) & EFER_LME && s.cr0 & CR0_PG))
         return false;
-    return hv->msr_put(v, MSR_EFER, (value & ~EFER_LMA) | (p.efer & EFER_LMA));
-}
-
-/* Whether a MSR of the hardware state takes this value. */
-static bool hardware_value(uint32_t msr, uint64_t value)
-{
-    switch (msr) {
-    case MSR_SYSENTER_ESP:
-    case MSR_SYSENTER_EIP:
-    case MSR_LSTAR:
-    case MSR_CSTAR:
-    case MSR_FS_BASE:
-    case MSR_FS_BASE + 1:
-    case MSR_KERNEL_GS_BASE: return canonical(value);
-    case MSR_PAT: return types_valid(value, true);
-    case MSR_SFMASK: return !(value >> 32);
-    case MSR_PRED_CMD: return value <= 1;
-    default: return true;
-    }
+    if (msr == MSR_PAT)
+        s.pat = value;
+    else
+        s.efer = (value & ~EFER_LMA) | (s.efer & EFER_LMA);
+    hv->state_put(v, &s);
+    return true;
 }
 
 static bool put_stored(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t *stored)
@@ -492,10 +470,6 @@ static bool put_stored(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t *s
     } else if (msr == MSR_SPEC_CTRL) {
         if (value & ~v->domain->policy->spec_ctrl)
             return false;
-    } else if (msr == MSR_TSC_AUX) {
-        if (value >> 32)
-            return false;
-        hv->msr_put(v, msr, value); /* where it is loaded now */
     } else if (value & address || value & (msr & 1 ? 0x7ff : 0xf00) ||
                (!(msr & 1) && !types_valid(value & 0xff, false))) {
         return false; /* a variable MTRR: base and type, mask and valid bit */
@@ -524,17 +498,11 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     uint64_t ignored;
     if (msr - MSR_X2APIC < 0x40 || msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE)
         return vlapic_msr_write(v, msr, value);
-    if (msr == MSR_EFER)
-        return put_efer(v, value);
+    if (msr == MSR_EFER || msr == MSR_PAT)
+        return put_hardware(v, msr, value);
     uint64_t *stored = stored_msr(v, msr);
     if (stored)
         return put_stored(v, msr, value, stored);
-    if (msr == MSR_PRED_CMD && !v->domain->policy->ibpb)
-        return false;
-    if (!hardware_value(msr, value))
-        return false;
-    if (hv->msr_put(v, msr, value))
-        return true;
     if (msr == MSR_TSC) {
         v->tsc_offset = value - tsc();
         hv->set_tsc_offset(v, v->tsc_offset);

@@ -76,6 +76,19 @@ static void set_intercepts(struct vmcb *b)
                     INTERCEPT_XSETBV | INTERCEPT_RDPRU;
 }
 
+/* Those that VMLOAD and VMSAVE switch, or vcpu_load(), or that keep nothing: two bits each, in ranges (15.11). */
+static void open_msrs(uint8_t *map)
+{
+    static const uint32_t own[] = { MSR_FS_BASE, MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_STAR,
+                                    MSR_LSTAR,   MSR_CSTAR,        MSR_SFMASK,         MSR_SYSENTER_CS,
+                                    MSR_TSC_AUX, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,   MSR_PRED_CMD };
+    unsigned count = ARRAY_SIZE(own) - !hv_features.ibpb;
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t bit = ((own[i] >> 31) * MSRPM_RANGE + own[i] % MSRPM_RANGE) * 2;
+        map[bit / 8] &= ~(3 << bit % 8);
+    }
+}
+
 static int svm_vcpu_init(struct vcpu *v)
 {
     struct hw_vcpu *hw = page_alloc();
@@ -91,6 +104,7 @@ static int svm_vcpu_init(struct vcpu *v)
     set_intercepts(b);
     b->iopm = ptr_paddr(v->domain->port_bitmap);
     b->msrpm = ptr_paddr(v->domain->msr_bitmap);
+    open_msrs((uint8_t *)v->domain->msr_bitmap);
     b->nested_control = 1;
     b->nested_cr3 = mfn_paddr(v->domain->p2m.root);
     hw->window = VINTR_MASKING;
@@ -285,61 +299,6 @@ static void svm_paging(const struct vcpu *v, struct vcpu_paging *p)
     p->code64 = p->long_mode && b->cs.attributes & BIT(9);
 }
 
-/* Where an MSR of the hardware state lives in the VMCB; NULL: not there. */
-static uint64_t *msr_field(struct vmcb *b, uint32_t msr)
-{
-    switch (msr) {
-    case MSR_EFER: return &b->efer;
-    case MSR_STAR: return &b->star;
-    case MSR_LSTAR: return &b->lstar;
-    case MSR_CSTAR: return &b->cstar;
-    case MSR_SFMASK: return &b->sfmask;
-    case MSR_FS_BASE: return &b->fs.base;
-    case MSR_GS_BASE: return &b->gs.base;
-    case MSR_KERNEL_GS_BASE: return &b->kernel_gs_base;
-    case 0x174: return &b->sysenter_cs;
-    case 0x175: return &b->sysenter_esp;
-    case 0x176: return &b->sysenter_eip;
-    case MSR_PAT: return &b->pat;
-    default: return NULL;
-    }
-}
-
-static bool svm_msr_get(const struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-    const uint64_t *field = msr_field(vmcb_of(v), msr);
-    if (!field)
-        return false;
-    *value = msr == MSR_EFER ? *field & ~EFER_SVME : *field;
-    return true;
-}
-
-static bool svm_msr_put(struct vcpu *v, uint32_t msr, uint64_t value)
-{
-    uint64_t *field = msr_field(vmcb_of(v), msr);
-    if (msr == MSR_PRED_CMD || (msr == MSR_TSC_AUX && hv_features.rdtscp))
-        wrmsr(msr, value); /* TSC_AUX as vcpu_load() does; policy.c keeps it */
-    if (!field)
-        return msr == MSR_PRED_CMD || msr == MSR_TSC_AUX;
-    *field = msr == MSR_EFER ? value | EFER_SVME : value;
-    dirty(v, CLEAN_CR | CLEAN_NESTED | CLEAN_SEG);
-    return true;
-}
-
-/* Two bits an MSR, reads and writes, in three ranges of 0x2000 MSRs (15.11). */
-static void svm_msr_open(struct domain *d, uint32_t msr, bool read, bool write)
-{
-    static const uint32_t bases[] = { 0, 0xc0000000, 0xc0010000 };
-    uint8_t *map = (uint8_t *)d->msr_bitmap;
-    for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
-        if (msr - bases[i] >= MSRPM_RANGE)
-            continue;
-        uint32_t bit = i * MSRPM_RANGE * 2 + (msr - bases[i]) * 2;
-        uint8_t open = (read ? 1 : 0) | (write ? 2 : 0);
-        map[bit / 8] = (map[bit / 8] | 3 << bit % 8) & ~(open << bit % 8);
-    }
-}
-
 static bool svm_ready(const struct vcpu *v, enum inject kind)
 {
     const struct vmcb *b = vmcb_of(v);
@@ -416,9 +375,6 @@ const struct hv_ops svm_ops = {
     .state_get = svm_state_get,
     .state_put = svm_state_put,
     .paging = svm_paging,
-    .msr_get = svm_msr_get,
-    .msr_put = svm_msr_put,
-    .msr_open = svm_msr_open,
     .ready = svm_ready,
     .inject = svm_inject,
     .want_window = svm_want_window,

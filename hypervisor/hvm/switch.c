@@ -19,7 +19,7 @@
 /* A page of each vCPU's. */
 struct extra_state {
     uint8_t fpu[XSAVE_SPACE] __attribute__((aligned(64)));
-    uint64_t xcr0, dr[4];
+    uint64_t xcr0, dr[4], tsc_aux;
 };
 _Static_assert(sizeof(struct extra_state) <= PAGE_SIZE, "one page");
 
@@ -55,6 +55,8 @@ static void save(struct extra_state *s)
     READ_DR(1, s->dr[1]);
     READ_DR(2, s->dr[2]);
     READ_DR(3, s->dr[3]);
+    if (hv_features.rdtscp)
+        s->tsc_aux = rdmsr(MSR_TSC_AUX);
 }
 
 static void load(const struct extra_state *s)
@@ -70,6 +72,8 @@ static void load(const struct extra_state *s)
     WRITE_DR(1, s->dr[1]);
     WRITE_DR(2, s->dr[2]);
     WRITE_DR(3, s->dr[3]);
+    if (hv_features.rdtscp)
+        wrmsr(MSR_TSC_AUX, s->tsc_aux);
 }
 
 void vcpu_load(struct vcpu *v)
@@ -79,8 +83,6 @@ void vcpu_load(struct vcpu *v)
         wrmsr(MSR_PRED_CMD, 1); /* no domain steers another's speculation */
     c->last_domain = v->domain->id;
     load(v->extra);
-    if (hv_features.rdtscp)
-        wrmsr(MSR_TSC_AUX, v->tsc_aux);
 }
 
 void vcpu_unload(struct vcpu *v) { save(v->extra); }

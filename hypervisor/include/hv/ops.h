@@ -20,18 +20,15 @@ struct hv_ops {
     const struct p2m_codec *codec;
     /* This CPU: switches the extension on. 0, or -ENODEV (not there), -EPERM (locked by firmware), with a log line. */
     int (*cpu_on)(void);
-    int (*vcpu_init)(struct vcpu *v); /* allocates hw; state as after INIT */
+    /* Allocates hw; state as after INIT. MSRs of struct vcpu_state but EFER and PAT, TSC_AUX and PRED_CMD do not exit.
+     */
+    int (*vcpu_init)(struct vcpu *v);
     void (*vcpu_free)(struct vcpu *v);
     /* Runs the guest until it exits; interrupts of the host that came meanwhile have been taken. */
     void (*enter)(struct vcpu *v, struct vm_exit *x);
     void (*state_get)(const struct vcpu *v, struct vcpu_state *s);
     void (*state_put)(struct vcpu *v, const struct vcpu_state *s); /* nothing is being delivered afterwards */
     void (*paging)(const struct vcpu *v, struct vcpu_paging *p);
-    /* MSRs that are part of the hardware state (EFER, STAR.., FS/GS base, SYSENTER, PAT; when written, also TSC_AUX and
-     * PRED_CMD); false: not one of them. */
-    bool (*msr_get)(const struct vcpu *v, uint32_t msr, uint64_t *value);
-    bool (*msr_put)(struct vcpu *v, uint32_t msr, uint64_t value);
-    void (*msr_open)(struct domain *d, uint32_t msr, bool read, bool write); /* no exits for it */
     /* Whether an external interrupt (or NMI) would be taken now: IF, no shadow, nothing being injected already. */
     bool (*ready)(const struct vcpu *v, enum inject kind);
     /* The next entry delivers it. `cr2` counts for page faults. One a time: ready() or exceptions of this exit. */

@@ -23,7 +23,7 @@ void policy_free(struct domain *d);
 /* The answer for this vCPU now (some bits depend on CR4, APIC base, its id). */
 void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
 
-/* MSRs that exits bring; false: #GP. Those a vCPU's hardware state holds go through hv_ops (state_get/put). */
+/* MSRs that exits bring; false: #GP. */
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value);
 

@@ -110,7 +110,7 @@ struct code_page {
 struct vcpu {
     struct regs regs;
     struct hw_vcpu *hw;
-    struct extra_state *extra; /* FPU and debug registers while they are not loaded: hvm/switch.c */
+    struct extra_state *extra; /* FPU, debug registers, TSC_AUX while they are not loaded: hvm/switch.c */
     struct domain *domain;
     unsigned id;
     _Atomic uint32_t work;    /* WORK_*; set by anyone, then metal_kick(); cleared by its own CPU */
@@ -138,7 +138,7 @@ struct vcpu {
     struct sched_vcpu sched;
     _Atomic uint64_t affinity_hard[4], affinity_soft[4]; /* 256 CPUs */
 
-    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16], tsc_aux;
+    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16];
     uint64_t spec_ctrl; /* what it has in SPEC_CTRL while it is inside */
     int64_t tsc_offset;
     struct code_page code;

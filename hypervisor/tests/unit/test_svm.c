@@ -129,6 +129,22 @@ static void test_windows(void)
     CHECK(leave(VMEXIT_VINTR, 0).kind == EXIT_WINDOW);
 }
 
+/* Two bits an MSR: what is the guest's own passes, and nothing else. */
+static void test_msrs(void)
+{
+    const uint8_t *map = (const uint8_t *)domain.msr_bitmap;
+    unsigned open = 0;
+    fresh();
+    for (unsigned i = 0; i < PAGE_SIZE * 2; i++)
+        open += 8 - (unsigned)__builtin_popcount(map[i]);
+    CHECK(open == 2 * 11 && vmcb->msrpm == ptr_paddr(map));
+    CHECK((map[0x174 / 4] & 3) == 0 && (map[0x175 / 4] & 0xc) == 0 && (map[0x48 / 4] & 0xf) == 0xf);
+    CHECK(map[0x800 + 0x80 / 4] == 0x03 && map[0x800 + 0x84 / 4] == 0xfc && map[0x800 + 0x100 / 4] == 0x00);
+    hv_features.ibpb = true;
+    fresh();
+    CHECK((map[0x48 / 4] & 0xf) == 3); /* PRED_CMD, not SPEC_CTRL */
+}
+
 /* From NMI to IRET no other one is taken. */
 static void test_nmis(void)
 {
@@ -191,12 +207,15 @@ static void test_no_registers_leak(void)
 int main(void)
 {
     struct sigaction trap = { .sa_sigaction = trapped, .sa_flags = SA_SIGINFO };
+    static uint64_t bitmap[2 * PAGE_SIZE / 8] = { [0 ... 2 * PAGE_SIZE / 8 - 1] = ~0ull };
+    domain.msr_bitmap = bitmap;
     CHECK(syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu) == 0);
     CHECK(sigaction(SIGSEGV, &trap, NULL) == 0);
     test_events_again();
     test_a_new_state_has_no_event();
     test_windows();
     test_nmis();
+    test_msrs();
     if (__builtin_cpu_supports("avx") && cpuid(0xd, 0).ebx <= 3584) /* what this computer's XSAVE writes fits */
         test_no_registers_leak();
     svm_ops.vcpu_free(&vcpu);
