@@ -407,10 +407,16 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     if (msr - MSR_X2APIC < 0x40 || msr == MSR_APIC_BASE || msr == MSR_TSC_DEADLINE)
         return vlapic_msr_read(v, msr, value);
-    if (msr == MSR_EFER || msr == MSR_PAT) {
+    if (msr == MSR_EFER) {
+        struct vcpu_paging paging;
+        hv->paging(v, &paging);
+        *value = paging.efer;
+        return true;
+    }
+    if (msr == MSR_PAT) {
         struct vcpu_state state;
         hv->state_get(v, &state);
-        *value = msr == MSR_EFER ? state.efer : state.pat;
+        *value = state.pat;
         return true;
     }
     const uint64_t *stored = stored_msr(v, msr);
@@ -432,14 +438,12 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
     return false;
 }
 
-/* Memory types, one a byte: UC, WC, WT, WP, WB; UC- in PAT only. */
-static bool types_valid(uint64_t types, bool pat)
+/* Memory types, one a byte: UC, WC, WT, WP, WB, UC-. */
+static bool pat_valid(uint64_t types)
 {
-    for (unsigned i = 0; i < 64; i += 8) {
-        unsigned type = types >> i & 0xff;
-        if (type > 7 || type == 2 || type == 3 || (type == 7 && !pat))
+    for (; types; types >>= 8)
+        if ((types & 0xff) > 7 || (types & 0xfe) == 2)
             return false;
-    }
     return true;
 }
 
@@ -447,7 +451,7 @@ static bool put_hardware(struct vcpu *v, uint32_t msr, uint64_t value)
 {
     struct vcpu_state s;
     hv->state_get(v, &s);
-    if (msr == MSR_PAT ? !types_valid(value, true)
+    if (msr == MSR_PAT ? !pat_valid(value)
                        : value & ~v->domain->policy->efer || ((value ^ s.efer) & EFER_LME && s.cr0 & CR0_PG))
         return false;
     if (msr == MSR_PAT)
@@ -455,26 +459,6 @@ static bool put_hardware(struct vcpu *v, uint32_t msr, uint64_t value)
     else
         s.efer = (value & ~EFER_LMA) | (s.efer & EFER_LMA);
     hv->state_put(v, &s);
-    return true;
-}
-
-static bool put_stored(struct vcpu *v, uint32_t msr, uint64_t value, uint64_t *stored)
-{
-    uint64_t address = ~0ull << (v->domain->policy->extended[8].eax & 0xff);
-    if (mtrr_fixed(msr) >= 0) {
-        if (!types_valid(value, false))
-            return false;
-    } else if (msr == MSR_MTRR_DEFAULT) {
-        if (value & ~0xcffull || !types_valid(value & 0xff, false))
-            return false;
-    } else if (msr == MSR_SPEC_CTRL) {
-        if (value & ~v->domain->policy->spec_ctrl)
-            return false;
-    } else if (value & address || value & (msr & 1 ? 0x7ff : 0xf00) ||
-               (!(msr & 1) && !types_valid(value & 0xff, false))) {
-        return false; /* a variable MTRR: base and type, mask and valid bit */
-    }
-    *stored = value;
     return true;
 }
 
@@ -501,8 +485,11 @@ bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value)
     if (msr == MSR_EFER || msr == MSR_PAT)
         return put_hardware(v, msr, value);
     uint64_t *stored = stored_msr(v, msr);
-    if (stored)
-        return put_stored(v, msr, value, stored);
+    if (stored) { /* MTRRs mean nothing to nested paging: whatever is written can be read */
+        bool refused = msr == MSR_SPEC_CTRL && value & ~v->domain->policy->spec_ctrl;
+        *stored = refused ? *stored : value;
+        return !refused;
+    }
     if (msr == MSR_TSC) {
         v->tsc_offset = value - tsc();
         hv->set_tsc_offset(v, v->tsc_offset);

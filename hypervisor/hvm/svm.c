@@ -141,7 +141,7 @@ static void assign_asid(struct hw_vcpu *hw, struct cpu *c)
 static void svm_flush(struct vcpu *v) { v->hw->asid_generation = 0; }
 
 static const uint8_t kinds[] = {
-    [0 ... VMEXIT_RDPRU] = EXIT_INVALID,
+    [0 ... VMEXIT_RDPRU] = EXIT_UNDEFINED, /* SVM's own instructions, MONITOR, MWAIT, RDPRU */
     [VMEXIT_CR8_WRITE] = EXIT_CR8,
     [VMEXIT_EXCEPTION... VMEXIT_EXCEPTION_LAST] = EXIT_EXCEPTION,
     [VMEXIT_INTR... VMEXIT_INIT] = EXIT_NONE,
@@ -151,16 +151,12 @@ static const uint8_t kinds[] = {
     [VMEXIT_IRET] = EXIT_WINDOW,
     [VMEXIT_INVD] = EXIT_INVD,
     [VMEXIT_HLT] = EXIT_HLT,
-    [VMEXIT_INVLPGA] = EXIT_UNDEFINED,
     [VMEXIT_IO] = EXIT_PIO,
     [VMEXIT_MSR] = EXIT_RDMSR,
     [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN,
-    [VMEXIT_VMRUN... VMEXIT_SKINIT] = EXIT_UNDEFINED,
     [VMEXIT_VMMCALL] = EXIT_HYPERCALL,
     [VMEXIT_WBINVD] = EXIT_INVD,
-    [VMEXIT_MONITOR... VMEXIT_MWAIT_ARMED] = EXIT_UNDEFINED,
     [VMEXIT_XSETBV] = EXIT_XSETBV,
-    [VMEXIT_RDPRU] = EXIT_UNDEFINED,
 };
 
 static void decode_io(const struct vmcb *b, struct vm_exit *x)
@@ -254,35 +250,36 @@ static void svm_enter(struct vcpu *v, struct vm_exit *x)
     svm_decode(v, b, x);
 }
 
-/* What struct vcpu_state and the VMCB both have, beside segments. */
-#define BOTH(name)                                                                                                     \
-    {                                                                                                                  \
-        offsetof(struct vcpu_state, name), offsetof(struct vmcb, name)                                                 \
-    }
+/* What struct vcpu_state and the VMCB both have, in the same order. */
 static const struct {
-    uint16_t state, vmcb;
-} both[] = { BOTH(cr0), BOTH(cr2),         BOTH(cr3),          BOTH(cr4),         BOTH(efer),   BOTH(dr6),
-             BOTH(dr7), BOTH(star),        BOTH(lstar),        BOTH(cstar),       BOTH(sfmask), BOTH(kernel_gs_base),
-             BOTH(pat), BOTH(sysenter_cs), BOTH(sysenter_esp), BOTH(sysenter_eip) };
+    uint16_t state, vmcb, size;
+} both[] = {
+    { offsetof(struct vcpu_state, seg), offsetof(struct vmcb, es), NR_SEGS * sizeof(struct segment) },
+    { offsetof(struct vcpu_state, cr4), offsetof(struct vmcb, cr4), 5 * 8 },
+    { offsetof(struct vcpu_state, star), offsetof(struct vmcb, star), 9 * 8 },
+    { offsetof(struct vcpu_state, efer), offsetof(struct vmcb, efer), 8 },
+    { offsetof(struct vcpu_state, pat), offsetof(struct vmcb, pat), 8 },
+    { offsetof(struct vcpu_state, cpl), offsetof(struct vmcb, cpl), 1 },
+};
+_Static_assert(offsetof(struct vcpu_state, dr6) - offsetof(struct vcpu_state, cr4) ==
+                       offsetof(struct vmcb, dr6) - offsetof(struct vmcb, cr4) &&
+                   offsetof(struct vcpu_state, cr2) - offsetof(struct vcpu_state, star) ==
+                       offsetof(struct vmcb, cr2) - offsetof(struct vmcb, star),
+               "the same order");
 
 static void svm_state_get(const struct vcpu *v, struct vcpu_state *s)
 {
-    const struct vmcb *b = vmcb_of(v);
-    memcpy(s->seg, &b->es, sizeof(s->seg));
     for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
-        memcpy((char *)s + both[i].state, (const char *)b + both[i].vmcb, 8);
+        memcpy((char *)s + both[i].state, (const char *)vmcb_of(v) + both[i].vmcb, both[i].size);
     s->efer &= ~EFER_SVME;
-    s->cpl = b->cpl;
 }
 
 static void svm_state_put(struct vcpu *v, const struct vcpu_state *s)
 {
     struct vmcb *b = vmcb_of(v);
-    memcpy(&b->es, s->seg, sizeof(s->seg));
     for (unsigned i = 0; i < ARRAY_SIZE(both); i++)
-        memcpy((char *)b + both[i].vmcb, (const char *)s + both[i].state, 8);
+        memcpy((char *)b + both[i].vmcb, (const char *)s + both[i].state, both[i].size);
     b->efer |= EFER_SVME;
-    b->cpl = s->cpl;
     b->event_injection = b->shadow = 0; /* INIT: what was to be delivered was the old state's */
     b->clean = 0;
 }

@@ -95,7 +95,6 @@ enum {
 };
 
 /* virtual_interrupt */
-#define VINTR_TPR 0xffull
 #define VINTR_IRQ BIT(8)
 #define VINTR_IGNORE_TPR BIT(20)
 #define VINTR_MASKING BIT(24)
@@ -116,16 +115,11 @@ enum vmcb_exit {
     VMEXIT_IRET = 0x74,
     VMEXIT_INVD = 0x76,
     VMEXIT_HLT = 0x78,
-    VMEXIT_INVLPGA = 0x7a,
     VMEXIT_IO = 0x7b,
     VMEXIT_MSR = 0x7c,
     VMEXIT_SHUTDOWN = 0x7f,
-    VMEXIT_VMRUN = 0x80,
     VMEXIT_VMMCALL = 0x81,
-    VMEXIT_SKINIT = 0x86,
     VMEXIT_WBINVD = 0x89,
-    VMEXIT_MONITOR = 0x8a,
-    VMEXIT_MWAIT_ARMED = 0x8c,
     VMEXIT_XSETBV = 0x8d,
     VMEXIT_RDPRU = 0x8e,
     VMEXIT_NPF = 0x400,
@@ -135,9 +129,6 @@ enum vmcb_exit {
 enum {
     CLEAN_INTERCEPTS = BIT(0),
     CLEAN_TPR = BIT(3),
-    CLEAN_NESTED = BIT(4),
-    CLEAN_CR = BIT(5),
-    CLEAN_SEG = BIT(8),
     CLEAN_CR2 = BIT(9),
     CLEAN_ALL = 0x3ff,
 };

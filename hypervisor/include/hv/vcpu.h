@@ -38,10 +38,10 @@ enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_GDTR, SEG_LDTR, S
 /* The rest of the architectural state, read and written as a whole by hv_ops.state_get/state_put. */
 struct vcpu_state {
     struct segment seg[NR_SEGS];
-    uint64_t cr0, cr2, cr3, cr4, efer, dr6, dr7;
+    uint64_t cr4, cr3, cr0, dr7, dr6; /* in the order of a VMCB, as the next two lines */
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
-    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t pat;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip, cr2;
+    uint64_t efer, pat;
     uint8_t cpl;
 };
 
@@ -70,9 +70,8 @@ enum vcpu_block {
     BLOCK_HALT = BIT(1),  /* HLT or SCHEDOP_block: an interrupt or event wakes it */
     BLOCK_POLL = BIT(2),  /* SCHEDOP_poll */
     BLOCK_PAUSE = BIT(3), /* its domain's pause_count > 0 */
-    BLOCK_IOREQ = BIT(4), /* a device model owes an answer */
-    BLOCK_SIPI = BIT(5),  /* after INIT */
-    BLOCK_DYING = BIT(6), /* its domain shut down, or is taken apart: it never runs again */
+    BLOCK_SIPI = BIT(4),  /* after INIT */
+    BLOCK_DYING = BIT(5), /* its domain shut down, or is taken apart: it never runs again */
 };
 
 enum runstate { RUN_RUNNING, RUN_RUNNABLE, RUN_BLOCKED, RUN_OFFLINE }; /* RUNSTATE_* of the ABI */
