@@ -5,8 +5,7 @@
 #include <hv/board.h>
 #include "../cpu/cpu.h"
 #include "../cpu/x86.h"
-#include "../hvm/npt.h"
-#include "../hvm/run.h"
+#include "../hvm/hvm.h"
 
 #include <hv/dom0.h>
 #include <hv/frame.h>

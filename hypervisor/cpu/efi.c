@@ -9,7 +9,7 @@
 #include "cpu.h"
 #include "x86.h"
 
-#include "../hvm/switch.h"
+#include "../hvm/hvm.h"
 
 #include <hv/efi.h>
 #include <hv/frame.h>

@@ -7,7 +7,7 @@
 #include "cpu.h"
 #include "x86.h"
 
-#include "../hvm/run.h"
+#include "../hvm/hvm.h"
 
 #include <hv/frame.h>
 #include <hv/lib.h>

@@ -82,7 +82,7 @@ static bool on_xsetbv(struct vcpu *v)
 
 /* --- ports and memory ------------------------------------------------------------------------------------------- */
 
-/* Ports 0xcf8 and 0xcfc to 0xcff: mechanism #1 of PCI. */
+/* Ports 0xcf8 and 0xcfc to 0xcff: mechanism #1 of PCI. False: no register; these are never the domain's own ports. */
 static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
@@ -93,14 +93,10 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
             d->pci_address = *value;
         return true;
     }
-    if ((port & ~3) != PCI_DATA_PORT || !d->control)
-        return false;
     uint32_t address = d->pci_address, sbdf = address >> 8 & 0xffff;
     unsigned reg = (address & 0xfc) + (port & 3) + (address >> 16 & 0xf00);
-    if (!(address & BIT(31)) || (port & 3) + size > 4) {
-        *value = in ? low_bits(size) : *value;
-        return true;
-    }
+    if ((port & ~3) != PCI_DATA_PORT || !d->control || !(address & BIT(31)) || (port & 3) + size > 4)
+        return false;
     if (in)
         *value = vpci_read(d, sbdf, reg, size);
     else

@@ -37,6 +37,7 @@
 #define MSR_DEBUGCTL 0x1d9
 #define MSR_MTRR_VARIABLE 0x200
 #define MSR_MTRR_FIXED 0x250
+#define FIXED_MTRRS 0xff000301u /* from there: for pieces of 64 KiB, 16 KiB, 4 KiB */
 #define MSR_PAT 0x277
 #define MSR_MTRR_DEFAULT 0x2ff
 #define MSR_TSC_DEADLINE 0x6e0
@@ -367,17 +368,6 @@ static bool constant_msr(uint32_t msr, uint64_t *value)
     return false;
 }
 
-/* The place of a fixed-range MTRR: one for 64 KiB pieces, two for 16 KiB, eight for 4 KiB. */
-static int mtrr_fixed(uint32_t msr)
-{
-    switch (msr) {
-    case MSR_MTRR_FIXED: return 0;
-    case MSR_MTRR_FIXED + 8:
-    case MSR_MTRR_FIXED + 9: return msr - MSR_MTRR_FIXED - 7;
-    default: return msr - (MSR_MTRR_FIXED + 0x18) < 8 ? (int)(msr - (MSR_MTRR_FIXED + 0x18) + 3) : -1;
-    }
-}
-
 /* Where the value of an MSR that is only stored is kept; NULL: not one. */
 static uint64_t *stored_msr(struct vcpu *v, uint32_t msr)
 {
@@ -387,8 +377,8 @@ static uint64_t *stored_msr(struct vcpu *v, uint32_t msr)
         return &v->mtrr_def;
     if (msr == MSR_SPEC_CTRL && v->domain->policy->spec_ctrl)
         return &v->spec_ctrl;
-    int fixed = mtrr_fixed(msr);
-    return fixed >= 0 ? &v->mtrr_fixed[fixed] : NULL;
+    unsigned fixed = msr - MSR_MTRR_FIXED;
+    return fixed < 32 && FIXED_MTRRS >> fixed & 1 ? &v->mtrr_fixed[fixed] : NULL;
 }
 
 static inline uint64_t tsc(void) { return __builtin_ia32_rdtsc(); }
@@ -398,9 +388,6 @@ void policy_vcpu_init(struct vcpu *v)
     v->mtrr_def = BIT(11) | BIT(10) | 6;
     for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_fixed); i++)
         v->mtrr_fixed[i] = 0x0606060606060606;
-    for (unsigned i = 0; i < ARRAY_SIZE(v->mtrr_var); i++)
-        v->mtrr_var[i] = 0;
-    v->spec_ctrl = 0;
 }
 
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)

@@ -5,7 +5,7 @@
  * The p2m's type of a leaf is in bits 55:52, which the processor leaves to software. Accessed and dirty are set from
  * the start, so that the processor never writes to an entry and entries can be compared.
  */
-#include "npt.h"
+#include "hvm.h"
 
 #define NPT_P BIT(0)
 #define NPT_W BIT(1)

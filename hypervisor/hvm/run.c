@@ -7,11 +7,10 @@
  * sequentially consistent, so one of them sees the other. A kick that comes after that look ends the guest's run at
  * once, since the interrupt waits for VMRUN.
  */
-#include "run.h"
+#include "hvm.h"
 
 #include "../cpu/cpu.h"
 #include "../cpu/x86.h"
-#include "switch.h"
 
 #include <hv/domain.h>
 #include <hv/evtchn.h>
@@ -127,10 +126,10 @@ static void deliver(struct vcpu *v)
     hv->want_window(v, vector >= 0 ? WINDOW_ANY : vlapic_held(v) >= 0 ? WINDOW_CR8 : WINDOW_OFF);
 }
 
-/* Everything that was asked of this vCPU. Bits that are left keep it from entering. */
-static void do_work(struct vcpu *v, uint64_t *next)
+/* Everything that was asked of this vCPU, but for what run() looks at. Bits that are left keep it from entering. */
+static void do_work(struct vcpu *v)
 {
-    uint32_t work = atomic_fetch_and(&v->work, WORK_RESCHEDULE | WORK_PAUSE);
+    uint32_t work = atomic_fetch_and(&v->work, WORK_RESCHEDULE | WORK_PAUSE | WORK_TIMER);
     if (work & WORK_FLUSH) {
         hv->flush(v);
         v->code.bytes = NULL;
@@ -140,8 +139,6 @@ static void do_work(struct vcpu *v, uint64_t *next)
         vcpu_start_up(v);
     if (work & WORK_NMI)
         v->nmi_waits = true;
-    if (work & WORK_TIMER)
-        *next = run_timers(v, metal_now());
     if (work & WORK_EVENT && v->upcall_vector && evtchn_upcall_pending(v))
         vlapic_accept(v, v->upcall_vector, false);
     deliver(v);
@@ -164,15 +161,15 @@ static void run(struct cpu *c, struct vcpu *v)
         }
         if (unlikely(c->tick || work & WORK_TIMER)) {
             c->tick = false;
-            next = run_timers(v, metal_now());
             atomic_fetch_and(&v->work, ~WORK_TIMER);
+            next = run_timers(v, metal_now());
             set_alarm(c, next, metal_now());
             if (sched_alarm_time(c->id) <= metal_now() || power_parking())
                 break;
             continue;
         }
         if (work) {
-            do_work(v, &next);
+            do_work(v);
             continue;
         }
         atomic_store(&v->inside, true);

@@ -9,7 +9,7 @@
 
 #include "../cpu/cpu.h"
 #include "../cpu/x86.h"
-#include "npt.h"
+#include "hvm.h"
 
 #include <hv/domain.h>
 #include <hv/frame.h>

@@ -6,7 +6,7 @@
  * They are saved whenever a vCPU stops running: never lazily (reading another's stale FPU registers is a leak known as
  * LazyFP), and another CPU may run it next.
  */
-#include "switch.h"
+#include "hvm.h"
 
 #include "../cpu/cpu.h"
 #include "../cpu/x86.h"

@@ -25,7 +25,7 @@
 #include <hv/sched.h>
 #include <hv/vdev.h>
 
-#include "../hvm/npt.h"
+#include "../hvm/hvm.h"
 
 #ifndef GUEST_PAGES
 #define GUEST_PAGES 4096 /* 16 MiB of RAM from gfn 0 */

@@ -137,7 +137,7 @@ struct vcpu {
     struct sched_vcpu sched;
     _Atomic uint64_t affinity_hard[4], affinity_soft[4]; /* 256 CPUs */
 
-    uint64_t xapic_base, mtrr_def, mtrr_fixed[11], mtrr_var[16];
+    uint64_t xapic_base, mtrr_def, mtrr_fixed[32], mtrr_var[16];
     uint64_t spec_ctrl; /* what it has in SPEC_CTRL while it is inside */
     int64_t tsc_offset;
     struct code_page code;

@@ -3,7 +3,7 @@
 /* Maps, unmaps and lookups as the input says, beside a plain array; at the end every reference is back. */
 #include "fake_metal.h"
 
-#include "../../hvm/npt.h"
+#include "../../hvm/hvm.h"
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>

@@ -4,7 +4,7 @@
  */
 #include "fake_metal.h"
 
-#include "../../hvm/npt.h"
+#include "../../hvm/hvm.h"
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>

@@ -8,7 +8,7 @@
 
 #include "../../cpu/cpu.h"
 #include "../../cpu/x86.h"
-#include "../../hvm/switch.h"
+#include "../../hvm/hvm.h"
 #include "../../hvm/vmcb.h"
 
 #include <asm/prctl.h>
