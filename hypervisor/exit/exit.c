@@ -261,7 +261,19 @@ static bool (*const instructions[NR_EXITS])(struct vcpu *v) = {
     [EXIT_HLT] = on_hlt,     [EXIT_INVD] = on_invd,   [EXIT_XSETBV] = on_xsetbv,
 };
 
+static void on_instruction(struct vcpu *v, const struct vm_exit *x)
+{
+    unsigned length = insn_length(v, x);
+    if (!length) /* the guest runs it again with what it had */
+        return;
+    if (likely(instructions[x->kind](v)))
+        insn_retire(v, length);
+    else
+        inject_gp(v);
+}
+
 static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x) = {
+    [EXIT_CPUID... EXIT_XSETBV] = on_instruction,
     [EXIT_PIO] = on_pio,
     [EXIT_FAULT] = on_fault,
     [EXIT_HYPERCALL] = on_hypercall,
@@ -274,17 +286,4 @@ static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x)
     [EXIT_INVALID] = on_invalid,
 };
 
-void exit_dispatch(struct vcpu *v, const struct vm_exit *x)
-{
-    if (!instructions[x->kind]) {
-        handlers[x->kind](v, x);
-        return;
-    }
-    unsigned length = insn_length(v, x);
-    if (!length) /* the guest runs it again with what it had */
-        return;
-    if (likely(instructions[x->kind](v)))
-        insn_retire(v, length);
-    else
-        inject_gp(v);
-}
+void exit_dispatch(struct vcpu *v, const struct vm_exit *x) { handlers[x->kind](v, x); }

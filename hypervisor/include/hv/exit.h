@@ -14,15 +14,15 @@ enum exit_kind {
     EXIT_CPUID,
     EXIT_RDMSR,
     EXIT_WRMSR,
+    EXIT_HLT,
+    EXIT_INVD, /* INVD, WBINVD */
+    EXIT_XSETBV,
     EXIT_PIO,
     EXIT_FAULT, /* the p2m does not allow an access */
     EXIT_HYPERCALL,
-    EXIT_HLT,
     EXIT_WINDOW,    /* an interrupt can be delivered now */
     EXIT_EXCEPTION, /* one that is intercepted, without a code or with code 0 */
     EXIT_SHUTDOWN,  /* triple fault */
-    EXIT_INVD,      /* INVD, WBINVD */
-    EXIT_XSETBV,
     EXIT_CR8,       /* CR8 is written, see hv_ops.want_window() */
     EXIT_FORBIDDEN, /* an instruction that guests may not use (RDPMC): #GP */
     EXIT_UNDEFINED, /* one that does not exist for them (VMRUN, MONITOR, ...): #UD */
