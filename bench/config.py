@@ -39,8 +39,9 @@ class Config:
 
     `iommu` 'auto' is what the hypervisor needs: VT-d for Xen (QEMU's AMD-Vi cannot be
     saved in a snapshot), none without a hypervisor; 'partial' is VT-d but for one bus, on which is QEMU's
-    edu device. `disks` are names of cached images attached as further disks, copy-on-write; `data` is the size in MiB of an empty data disk, kept in a power
-    cut's sense: what the machine did not flush is lost (see powercut.py). `program` is an ELF with a PVH note
+    edu device. `disks` are names of cached images attached as further disks, copy-on-write; `data` is the
+    size in MiB of an empty data disk, kept in a power cut's sense: what the machine did not flush is lost
+    (see powercut.py). `program` is an ELF with a PVH note
     that Bulkhead's hypervisor runs as control domain instead of Debian; no agent answers in it."""
     hypervisor: str = "none"
     cpu: str = "amd"

@@ -49,7 +49,6 @@ struct iommu_special { /* an IOAPIC */
 
 struct iommu_tables {
     unsigned nr_units, nr_ranges, nr_reserved, nr_specials;
-    uint8_t ivhd_type;    /* AMD-Vi: of the blocks that count */
     uint8_t address_bits; /* VT-d: of what units reach, themselves and for devices; 0: everything */
     bool may_remap;       /* the firmware allows interrupt remapping */
     bool no_x2apic;       /* and asks not to use 32-bit destinations */
