@@ -16,6 +16,7 @@
 #include <xen/domctl.h>
 
 #define CAP_KEEP 0xffff
+#define MAX_LEAVES 128 /* what policies of libxenguest have room for, and more */
 #define ADDRESS_BITS 48
 
 _Static_assert(sizeof(struct xen_domctl) == 144, "layout of interface version 0x15");
@@ -219,11 +220,10 @@ struct leaf_list {
 static void add_leaf(struct leaf_list *l, uint32_t leaf, uint32_t subleaf, const struct cpuid_regs *r)
 {
     struct xen_cpuid_leaf out = { leaf, subleaf, r->eax, r->ebx, r->ecx, r->edx };
-    if (l->buffer && !l->rc && l->count >= l->room)
+    if (!l->rc && l->count == l->room)
         l->rc = -ENOBUFS;
-    else if (l->buffer && !l->rc)
-        l->rc = guest_write(l->c->v, l->buffer + l->count * sizeof(out), &out, sizeof(out));
-    l->count++;
+    if (!l->rc)
+        l->rc = guest_write(l->c->v, l->buffer + l->count++ * sizeof(out), &out, sizeof(out));
 }
 
 /* Leaves from `first` on, at most to `last`. */
@@ -246,6 +246,10 @@ static void add_leaves(struct leaf_list *l, uint32_t first, uint32_t last)
 int door_cpuid_leaves(struct hc_call *c, struct vcpu *v, uint64_t buffer, uint32_t *count)
 {
     struct leaf_list l = { .c = c, .v = v, .buffer = buffer, .room = *count };
+    if (!buffer) {
+        *count = MAX_LEAVES;
+        return 0;
+    }
     /* What libxenguest takes: it refuses a policy with other leaves. */
     add_leaves(&l, 0, 0xd);
     add_leaves(&l, POLICY_XEN_LEAVES, POLICY_XEN_LEAVES);
@@ -258,7 +262,7 @@ static long get_cpu_policy(struct hc_call *c, struct domain *d, struct xen_domct
 {
     struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
     int rc = door_cpuid_leaves(c, d->vcpu[0], (uintptr_t)p->leaves.p, &p->nr_leaves);
-    p->nr_msrs = 0; /* none differs from what CPUID tells */
+    p->nr_msrs = p->msrs.p ? 0 : DOOR_POLICY_MSRS;
     return rc;
 }
 

@@ -37,8 +37,10 @@ must_check int door_domain(struct hc_call *c, domid_t id, struct domain **d);
 must_check int door_read(struct hc_call *c, void *arg, size_t size, domid_t *id, struct domain **d);
 /* What tools are told of a domain; domctl.c. */
 void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
-/* CPUID as a domain sees it (`v` any vCPU of it), as struct xen_cpuid_leaf[] at `buffer`, which has room for *count; 0:
- * only counts. *count is then how many there are. 0, -ENOBUFS, -EFAULT; domctl.c. */
+/* Tools ask first how many MSRs of a policy there can be; then none differs from what CPUID tells. */
+#define DOOR_POLICY_MSRS 8
+/* CPUID as a domain sees it (`v` any vCPU of it), as struct xen_cpuid_leaf[] at `buffer`, which has room for *count;
+ * *count is then how many there are, or if `buffer` is 0 the most there can be. 0, -ENOBUFS, -EFAULT; domctl.c. */
 must_check int door_cpuid_leaves(struct hc_call *c, struct vcpu *v, uint64_t buffer, uint32_t *count);
 /* Sets of CPUs between the guest's struct xenctl_bitmap and ours (4 words); domctl.c. 0, -EFAULT. */
 struct xenctl_bitmap;

@@ -111,7 +111,7 @@ static long get_policy(struct hc_call *c, struct xen_sysctl *op)
         return -EINVAL;
     if (p->index == XEN_SYSCTL_cpu_policy_pv_max || p->index == XEN_SYSCTL_cpu_policy_pv_default)
         return -EOPNOTSUPP;
-    p->nr_msrs = 0;
+    p->nr_msrs = p->msrs.p ? 0 : DOOR_POLICY_MSRS;
     return door_cpuid_leaves(c, c->v, (uintptr_t)p->leaves.p, &p->nr_leaves);
 }
 
