@@ -35,21 +35,32 @@ static const struct evtchn_ops *ops_of(const struct evtchn_space *s) { return lo
 
 static struct vcpu *vcpu_of(const struct domain *d, unsigned id) { return id < d->max_vcpus ? d->vcpu[id] : NULL; }
 
-/* Pending for the next poll, or for one that is about to block: see evtchn_is_pending(). */
-static void wake_pollers(struct evtchn_space *s, uint32_t port)
+/* Those that poll `port`; 0: all. True: others still do. */
+static bool wake_those(struct domain *d, uint32_t port)
 {
-    struct domain *d = s->domain;
-    atomic_store(&s->polled, false);
+    bool others = false;
     for (unsigned i = 0; i < d->max_vcpus; i++) {
         struct vcpu *v = d->vcpu[i];
         if (!(atomic_load(&v->blocked) & BLOCK_POLL))
             continue;
         uint32_t wanted = __atomic_load_n(&v->poll_port, __ATOMIC_RELAXED);
-        if (!wanted || wanted == port)
+        if (!port || !wanted || wanted == port)
             vcpu_wake(v, BLOCK_POLL);
         else
-            atomic_store(&s->polled, true);
+            others = true;
     }
+    return others;
+}
+
+/* Pending for the next poll, or for one that is about to block: see evtchn_is_pending(). While somebody polls, `polled`
+ * stays set, for other senders. One who began to poll before it was cleared may have lost an event by that: it is woken
+ * and asks again. */
+static void wake_pollers(struct evtchn_space *s, uint32_t port)
+{
+    if (wake_those(s->domain, port))
+        return;
+    atomic_store(&s->polled, false);
+    (void)wake_those(s->domain, 0);
 }
 
 /* The caller holds what keeps the port bound (top of this file). */

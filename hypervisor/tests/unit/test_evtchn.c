@@ -33,11 +33,19 @@ void vcpu_kick(struct vcpu *v, uint32_t work)
     kicks[v->domain->id - 1][v->id]++;
 }
 
+static void *(*while_waking)(void *); /* what another CPU does just then */
+
 void vcpu_wake(struct vcpu *v, uint32_t blocks)
 {
     CHECK(blocks == BLOCK_POLL);
     atomic_fetch_and(&v->blocked, ~blocks);
     wakes[v->domain->id - 1][v->id]++;
+    pthread_t t;
+    if (!while_waking)
+        return;
+    CHECK(pthread_create(&t, NULL, while_waking, NULL) == 0);
+    while_waking = NULL;
+    pthread_join(t, NULL);
 }
 
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
@@ -223,6 +231,53 @@ static void test_poll(void)
     CHECK(wakes[0][2] == 1 && wakes[0][1] == 0 && one->blocked == BLOCK_POLL);
     CHECK(evtchn_send(&doms[1], q) == 0 && wakes[0][1] == 1 && !one->blocked && evtchn_is_pending(a, p));
     CHECK(evtchn_send(&doms[1], q) == 0 && wakes[0][1] == 1);
+    domains_free();
+}
+
+static uint32_t raced[2]; /* a port of each domain, connected */
+
+static void *send_raced(void *data)
+{
+    CHECK(evtchn_send(&doms[1], raced[1]) == 0);
+    return NULL;
+}
+
+static void *poll_raced(void *data)
+{
+    struct vcpu *v = doms[0].vcpu[1];
+    v->poll_port = raced[0];
+    atomic_fetch_or(&v->blocked, BLOCK_POLL);
+    CHECK(!evtchn_is_pending(&doms[0], raced[0]));
+    return NULL;
+}
+
+/* Two events at once for two pollers; and a poll that begins when the last poller is woken. None sleeps for ever. */
+static void test_poll_races(void)
+{
+    struct domain *a = &doms[0];
+    uint32_t ipi;
+    domains_make();
+    connect(&raced[0], &raced[1]);
+    CHECK(evtchn_bind_ipi(a, 0, &ipi) == 0);
+    struct vcpu *first = a->vcpu[1], *second = a->vcpu[2];
+    first->poll_port = ipi;
+    second->poll_port = raced[0];
+    first->blocked = second->blocked = BLOCK_POLL;
+    CHECK(!evtchn_is_pending(a, ipi) && !evtchn_is_pending(a, raced[0]));
+    while_waking = send_raced;
+    CHECK(evtchn_send(a, ipi) == 0 && !first->blocked && !second->blocked);
+    domains_free();
+
+    domains_make();
+    connect(&raced[0], &raced[1]);
+    CHECK(evtchn_bind_ipi(a, 0, &ipi) == 0);
+    second->poll_port = ipi;
+    second->blocked = BLOCK_POLL;
+    CHECK(!evtchn_is_pending(a, ipi));
+    while_waking = poll_raced;
+    CHECK(evtchn_send(a, ipi) == 0 && !second->blocked);
+    (void)send_raced(NULL);
+    CHECK(!first->blocked);
     domains_free();
 }
 
@@ -515,6 +570,7 @@ int main(void)
     test_virqs();
     test_2l();
     test_poll();
+    test_poll_races();
     test_fifo_order();
     test_fifo_limits();
     test_fifo_hostile();
