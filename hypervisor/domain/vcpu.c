@@ -97,7 +97,7 @@ static bool has_interrupt(struct vcpu *v)
     /* With an upcall vector of its own an event shows in the local APIC. */
     if (!v->upcall_vector && v->domain->callback_vector && evtchn_upcall_pending(v))
         return true;
-    return vlapic_pending(v) >= 0 || virqchip_pic_vector(v, false) >= 0;
+    return vlapic_pending(v) >= 0;
 }
 
 void vcpu_block(struct vcpu *v, uint32_t block)
@@ -114,7 +114,7 @@ void vcpu_block(struct vcpu *v, uint32_t block)
 uint64_t vcpu_next_timer(struct vcpu *v)
 {
     uint64_t next = MIN(MIN(v->singleshot, v->poll_until), vlapic_next(v));
-    return v->id == 0 && v->domain->platform ? MIN(next, vtime_next(v->domain)) : next;
+    return v->id == 0 && v->domain->platform ? MIN(next, vplatform_next(v->domain)) : next;
 }
 
 void vcpu_run_timers(struct vcpu *v, uint64_t now)
@@ -129,7 +129,7 @@ void vcpu_run_timers(struct vcpu *v, uint64_t now)
         v->poll_until = ~0ull; /* timed out, or an event came first */
     vlapic_tick(v, now);
     if (v->id == 0 && v->domain->platform)
-        vtime_tick(v->domain, now);
+        vplatform_tick(v->domain, now);
 }
 
 /* --- memory shared with the guest -------------------------------------------------------------------------------- */

@@ -104,7 +104,7 @@ static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
 }
 
 /* Delivers the one interrupt that has priority, and asks to be told when the next one can. NMIs first, then event
- * channels, then the PIC, then the local APIC. */
+ * channels, then the local APIC. */
 static void deliver(struct vcpu *v)
 {
     if (v->nmi_waits && hv->ready(v, INJECT_NMI)) {
@@ -113,15 +113,12 @@ static void deliver(struct vcpu *v)
         return; /* IRET is told of */
     }
     bool upcall = v->domain->callback_vector && !v->upcall_vector && evtchn_upcall_pending(v);
-    int pic = v->id == 0 ? virqchip_pic_vector(v, false) : -1;
-    int vector = upcall ? v->domain->callback_vector : pic >= 0 ? pic : vlapic_pending(v);
+    int vector = upcall ? v->domain->callback_vector : vlapic_pending(v);
     if (vector >= 0 && hv->ready(v, INJECT_INTERRUPT)) {
-        if (!upcall && pic >= 0)
-            vector = virqchip_pic_vector(v, true);
-        else if (!upcall)
+        if (!upcall)
             vlapic_acknowledge(v, vector);
         hv->inject(v, INJECT_INTERRUPT, vector, false, 0, 0);
-        vector = upcall && pic >= 0 ? pic : vlapic_pending(v);
+        vector = vlapic_pending(v);
     }
     hv->want_window(v, vector >= 0 ? WINDOW_ANY : vlapic_held(v) >= 0 ? WINDOW_CR8 : WINDOW_OFF);
 }

@@ -27,8 +27,6 @@ void irq_gsi_eoi(unsigned gsi) {}
 static void fresh(void)
 {
     vplatform_free(&dom);
-    dom.time_offset = 0;
-    dom.control = false;
     dom.max_vcpus = 2;
     for (unsigned i = 0; i < 2; i++) {
         if (cpus[i].lapic)
@@ -52,11 +50,11 @@ static uint64_t mmio_read(uint64_t at, unsigned size)
     return value;
 }
 
-/* Input `gsi`: edge or level, vector 0x40 + gsi, to CPU 0. */
-static void listen(unsigned gsi, bool level)
+/* Input `gsi`: edge, vector 0x40 + gsi, to CPU 0. */
+static void listen(unsigned gsi)
 {
     mmio_write(VIOAPIC_BASE, 4, 0x10 + gsi * 2);
-    mmio_write(VIOAPIC_BASE + 0x10, 4, (0x40 + gsi) | (level ? 0x8000 : 0));
+    mmio_write(VIOAPIC_BASE + 0x10, 4, 0x40 + gsi);
 }
 
 /* The interrupt of `gsi` came (and is done with). */

@@ -85,11 +85,9 @@ int vlapic_pending(struct vcpu *v) { return fake_lapic; }
 uint64_t vlapic_next(const struct vcpu *v) { return ~0ull; }
 void vlapic_tick(struct vcpu *v, uint64_t now) {}
 __attribute__((weak)) void vlapic_accept(struct vcpu *v, uint8_t vector, bool level) {}
-int virqchip_pic_vector(struct vcpu *v, bool ack) { return -1; }
-__attribute__((weak)) void virqchip_set_gsi(struct domain *d, unsigned gsi, bool high) {}
 void vplatform_free(struct domain *d) {}
-uint64_t vtime_next(struct domain *d) { return ~0ull; }
-void vtime_tick(struct domain *d, uint64_t now) {}
+uint64_t vplatform_next(struct domain *d) { return ~0ull; }
+void vplatform_tick(struct domain *d, uint64_t now) {}
 int vpci_add_device(struct domain *d, uint32_t sbdf)
 {
     if (metal_pci_read(sbdf, 0, 2) == 0xffff)

@@ -28,30 +28,19 @@ extern uint64_t hv_tsc_khz; /* of cpu/clock.c */
 /* a * b / c without overflow in between, for b and c below 2^32; wraps around when the result does. */
 static inline uint64_t mul_div(uint64_t a, uint32_t b, uint32_t c) { return a / c * b + a % c * b / c; }
 
-/* What sources assert an input; the input is the OR of them. */
-enum line { LINE_EXTERNAL = 1, LINE_PIT = 2, LINE_RTC = 4, LINE_HPET = 8 /* and 16, 32 */ };
-
 #define GSI_PIT 2 /* where ISA interrupt 0 arrives; our MADTs say so */
 #define GSI_RTC 8
 #define HPET_TIMERS 3
 
-struct pic {
-    uint8_t irr, imr, isr, line, edge_level /* ELCR */, base;
-    uint8_t step; /* the initialisation word that comes next, 0: none */
-    bool icw4, auto_eoi, read_isr;
-};
-
-/* What irq.c was told of an input of the control domain. */
-enum host_line { HOST_BOUND = 1, HOST_MASKED = 2, HOST_LEVEL = 4, HOST_LOW = 8, HOST_WAITS = 16 /* for irq_gsi_eoi */ };
+/* What irq.c was told of an input. */
+enum host_line { HOST_BOUND = 1, HOST_LEVEL = 2, HOST_LOW = 4, HOST_WAITS = 8 /* for irq_gsi_eoi */ };
 
 struct irqchip {
     uint64_t rte[VIOAPIC_MAX_GSIS];
     uint64_t unacknowledged[(VIOAPIC_MAX_GSIS + 63) / 64]; /* entries with Remote IRR set */
-    uint8_t line[VIOAPIC_MAX_GSIS];                        /* enum line */
     uint8_t host[VIOAPIC_MAX_GSIS], host_vcpu[VIOAPIC_MAX_GSIS];
     uint8_t select[VIOAPIC_MAX], id[VIOAPIC_MAX];
-    struct pic pic[2];
-    _Atomic bool pic_output; /* looked at by each entry of a guest without the lock */
+    uint8_t pic_mask[2], elcr[2];
 };
 
 struct pit_channel {
@@ -64,13 +53,10 @@ struct pit_channel {
     bool gate, loaded, write_high, read_high;
 };
 
-struct vtime {
-    struct pit_channel pit[3];
-    uint64_t pit_due, rtc_due, rtc_period_due;
-    bool speaker, legacy_off; /* HPET's legacy replacement has the lines of PIT and RTC */
-    uint8_t rtc_index, cmos[128];
-    int64_t rtc_shift; /* what the guest set its clock ahead of ours, s */
-    int64_t rtc_seen;  /* seconds: up to where it was looked at */
+struct pit {
+    struct pit_channel channel[3];
+    uint64_t due;
+    bool speaker, silent;
 };
 
 struct hpet_timer {
@@ -79,7 +65,7 @@ struct hpet_timer {
 };
 
 struct hpet {
-    uint32_t config, status, base /* the counter at `start` */;
+    uint32_t config, base /* the counter at `start` */;
     uint64_t start;
     struct hpet_timer timer[HPET_TIMERS];
 };
@@ -89,7 +75,7 @@ struct vplatform {
     unsigned nr_gsis;
     _Atomic uint64_t due; /* the earliest of the board's timers */
     struct irqchip chip;
-    struct vtime time;
+    struct pit pit;
     struct hpet hpet;
 };
 
@@ -101,33 +87,23 @@ void vplatform_due(struct domain *d);
 /* --- virqchip.c; the lock is held, but for virqchip_* of hv/vdev.h --- */
 void virqchip_init(struct vplatform *p);
 void virqchip_free(struct domain *d);
-void virqchip_line(struct domain *d, unsigned gsi, enum line source, bool high);
+/* One of the board's own timers raises its input for a moment. */
+void virqchip_edge(struct domain *d, unsigned gsi);
 uint32_t virqchip_pic_in(struct domain *d, uint16_t port, uint64_t now);
 void virqchip_pic_out(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
 uint32_t virqchip_ioapic_read(struct domain *d, unsigned chip, unsigned offset);
 void virqchip_ioapic_write(struct domain *d, unsigned chip, unsigned offset, uint32_t value);
 
-/* --- vtime.c, vhpet.c; the lock is held --- */
-void vtime_init(struct vtime *t);
-uint32_t vtime_in(struct domain *d, uint16_t port, uint64_t now);
-void vtime_out(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
-void vtime_pit_tick(struct domain *d, uint64_t now);
-uint32_t vtime_rtc_in(struct domain *d, uint16_t port, uint64_t now);
-void vtime_rtc_out(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
-void vtime_rtc_tick(struct domain *d, uint64_t now);
-uint32_t vtime_pm_timer(uint64_t now);
-/* HPET's legacy replacement takes the lines of PIT and RTC, or gives them back. */
-void vtime_legacy(struct domain *d, bool off, uint64_t now);
+/* --- vpit.c, vhpet.c; the lock is held --- */
+void vpit_init(struct pit *p);
+uint32_t vpit_in(struct domain *d, uint16_t port, uint64_t now);
+void vpit_out(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
+void vpit_tick(struct domain *d, uint64_t now);
+void vpit_silence(struct domain *d, bool silent, uint64_t now);
 void vhpet_init(struct vplatform *p);
 uint64_t vhpet_read(struct domain *d, unsigned offset, unsigned size, uint64_t now);
 void vhpet_write(struct domain *d, unsigned offset, unsigned size, uint64_t value, uint64_t now);
 void vhpet_tick(struct domain *d, uint64_t now);
 uint64_t vhpet_due(const struct hpet *h);
-
-/* --- vlapic.c --- */
-/* The PIC's output rose: what each LINT0 makes of it. Any CPU. */
-void vlapic_lint0(struct domain *d);
-/* Whether the PIC's vectors are for this vCPU. */
-bool vlapic_takes_pic(const struct vcpu *v);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * A domain's board as a whole: which device answers at which port or address, and the timers of all of them.
  *
- * Devices with 8-bit registers get a wide access byte by byte. A control domain's RTC and PM timer are the hardware's:
- * those rows are not for it. PCI is not of this board: exit/ asks vpci_* or the device model. Lock: LOCK_VDEV is taken
- * here around each access, but for the local APIC's, which need none.
+ * Devices with 8-bit registers get a wide access byte by byte. The RTC and the PM timer are the hardware's, and PCI is
+ * not of this board: exit/ asks vpci_*. Lock: LOCK_VDEV is taken here around each access, but for the local APIC's,
+ * which need none.
  */
 #include "devices.h"
 
@@ -12,65 +12,52 @@
 #include <hv/metal.h>
 
 /* --- timers --- */
-/* vCPU 0 keeps the board's alarm: it looks at vtime_next() again when that became earlier. */
+/* vCPU 0 keeps the board's alarm: it looks at vplatform_next() again when that became earlier. */
 void vplatform_due(struct domain *d)
 {
     struct vplatform *p = d->platform;
-    uint64_t due = MIN(MIN(p->time.pit_due, p->time.rtc_due), vhpet_due(&p->hpet));
+    uint64_t due = MIN(p->pit.due, vhpet_due(&p->hpet));
     bool earlier = due < load_relaxed(&p->due);
     store_relaxed(&p->due, due);
     if (earlier && d->vcpu[0])
         vcpu_kick(d->vcpu[0], WORK_TIMER);
 }
 
-void vtime_tick(struct domain *d, uint64_t now)
+void vplatform_tick(struct domain *d, uint64_t now)
 {
     struct vplatform *p = d->platform;
     if (now < load_relaxed(&p->due))
         return;
     spin_lock(&p->lock);
-    vtime_pit_tick(d, now);
-    vtime_rtc_tick(d, now);
+    vpit_tick(d, now);
     vhpet_tick(d, now);
     spin_unlock(&p->lock);
 }
 
-uint64_t vtime_next(struct domain *d) { return load_relaxed(&d->platform->due); }
+uint64_t vplatform_next(struct domain *d) { return load_relaxed(&d->platform->due); }
 
 /* --- ports --- */
-static uint32_t pm_timer_in(struct domain *d, uint16_t port, uint64_t now)
-{
-    return vtime_pm_timer(now) >> (port - VPM_TIMER_PORT) * 8;
-}
-
-static void ignore(struct domain *d, uint16_t port, uint8_t value, uint64_t now) {}
-
 /* No two rows touch each other. */
 struct port_row {
     uint16_t first, last;
-    bool wide;        /* `in` gives 32 bits from this port on, which are of one moment */
-    bool not_control; /* the hardware's own, in a control domain */
-    bool timed;       /* wants to know `now` */
+    bool timed; /* wants to know `now` */
     uint32_t (*in)(struct domain *d, uint16_t port, uint64_t now);
     void (*out)(struct domain *d, uint16_t port, uint8_t value, uint64_t now);
 };
 
 static const struct port_row ports[] = {
     { 0x20, 0x21, .in = virqchip_pic_in, .out = virqchip_pic_out },
-    { 0x40, 0x43, .timed = true, .in = vtime_in, .out = vtime_out },
-    { 0x61, 0x61, .timed = true, .in = vtime_in, .out = vtime_out },
-    { 0x70, 0x71, .timed = true, .not_control = true, .in = vtime_rtc_in, .out = vtime_rtc_out },
+    { 0x40, 0x43, .timed = true, .in = vpit_in, .out = vpit_out },
+    { 0x61, 0x61, .timed = true, .in = vpit_in, .out = vpit_out },
     { 0xa0, 0xa1, .in = virqchip_pic_in, .out = virqchip_pic_out },
     { 0x4d0, 0x4d1, .in = virqchip_pic_in, .out = virqchip_pic_out },
-    { VPM_TIMER_PORT, VPM_TIMER_PORT + 3, .wide = true, .timed = true, .not_control = true, .in = pm_timer_in,
-      .out = ignore },
 };
 
-static const struct port_row *port_find(const struct domain *d, uint16_t port)
+static const struct port_row *port_find(uint16_t port)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
         if (port >= ports[i].first && port <= ports[i].last)
-            return d->control && ports[i].not_control ? NULL : &ports[i];
+            return &ports[i];
     return NULL;
 }
 
@@ -78,8 +65,6 @@ static const struct port_row *port_find(const struct domain *d, uint16_t port)
 static uint32_t row_in(struct domain *d, const struct port_row *row, uint16_t port, unsigned size)
 {
     uint64_t now = row->timed ? metal_now() : 0;
-    if (likely(size == 1) || (row->wide && port + size - 1 <= row->last))
-        return row->in(d, port, now) & (~0u >> (32 - 8 * size));
     uint32_t value = ~0u >> (32 - 8 * size);
     for (unsigned i = 0; i < size && port + i <= row->last; i++)
         value ^= (~row->in(d, port + i, now) & 0xff) << 8 * i;
@@ -96,7 +81,7 @@ static void row_out(struct domain *d, const struct port_row *row, uint16_t port,
 bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
-    const struct port_row *row = d->platform ? port_find(d, port) : NULL;
+    const struct port_row *row = d->platform ? port_find(port) : NULL;
     if (!row)
         return false;
     spin_lock(&d->platform->lock);
@@ -187,7 +172,7 @@ int vplatform_init(struct domain *d, unsigned nr_gsis)
     p->nr_gsis = MIN(nr_gsis, VIOAPIC_MAX_GSIS);
     atomic_init(&p->due, NEVER);
     virqchip_init(p);
-    vtime_init(&p->time);
+    vpit_init(&p->pit);
     vhpet_init(p);
     d->platform = p;
     return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The HPET (IA-PC HPET specification 1.0a): a 32-bit counter at 16 MHz and three timers, each one-shot or periodic,
- * through IOAPIC inputs or in place of PIT and RTC (legacy replacement). No message interrupts: what wants those has a
- * local APIC timer.
+ * The HPET (IA-PC HPET specification 1.0a): a 32-bit counter at 16 MHz and three timers, each one-shot or periodic. The
+ * first two interrupt in place of PIT and RTC (legacy replacement); there are no other routes, for the board's inputs
+ * are the host's devices', and no messages: what wants those has a local APIC timer. So no timer is ever
+ * level-triggered and the status register is always 0.
  *
  * The counter is `base` plus what passed since `start`; each timer knows when it is due. Missed periods are skipped
  * (devices.h).
@@ -14,10 +15,8 @@
 #define CAPABILITIES (0x8086u << 16 | BIT(15) | (HPET_TIMERS - 1) << 8 | 1)
 
 enum { CONFIG_ENABLED = 1, CONFIG_LEGACY = 2 };
-enum { TIMER_LEVEL = 2, TIMER_INTERRUPT = 4, TIMER_PERIODIC = 8, TIMER_CAN_REPEAT = 0x10 };
-enum { TIMER_SET = 0x40, TIMER_ROUTE = 0x3e00 };
-#define TIMER_WRITABLE (TIMER_LEVEL | TIMER_INTERRUPT | TIMER_PERIODIC | TIMER_SET | TIMER_ROUTE)
-#define TIMER_ROUTES 0xf00000u /* inputs 20 to 23, which a board has free for it */
+enum { TIMER_INTERRUPT = 4, TIMER_PERIODIC = 8, TIMER_CAN_REPEAT = 0x10, TIMER_SET = 0x40 };
+#define TIMER_WRITABLE (TIMER_INTERRUPT | TIMER_PERIODIC | TIMER_SET)
 
 static uint64_t ticks(const struct hpet *h, uint64_t now)
 {
@@ -25,15 +24,6 @@ static uint64_t ticks(const struct hpet *h, uint64_t now)
 }
 
 static uint32_t counter(const struct hpet *h, uint64_t now) { return h->base + ticks(h, now); }
-
-static void timer_line(struct domain *d, unsigned n, bool high)
-{
-    const struct hpet *h = &d->platform->hpet;
-    unsigned gsi = h->timer[n].config >> 9 & 31;
-    if (h->config & CONFIG_LEGACY && n < 2)
-        gsi = n ? GSI_RTC : GSI_PIT;
-    virqchip_line(d, gsi, LINE_HPET << n, high);
-}
 
 /* `least`: ticks until it may come, for a timer that just fired and must not do so at the same count. */
 static void timer_arm(struct hpet *h, unsigned n, uint64_t now, uint32_t least)
@@ -50,11 +40,8 @@ static void timer_fire(struct domain *d, unsigned n, uint64_t now)
 {
     struct hpet *h = &d->platform->hpet;
     struct hpet_timer *t = &h->timer[n];
-    timer_line(d, n, true);
-    if (t->config & TIMER_LEVEL)
-        h->status |= 1u << n;
-    else
-        timer_line(d, n, false);
+    if (h->config & CONFIG_LEGACY && n < 2)
+        virqchip_edge(d, n ? GSI_RTC : GSI_PIT);
     if (t->config & TIMER_PERIODIC && t->period)
         t->compare += ((counter(h, now) - t->compare) / t->period + 1) * t->period;
     timer_arm(h, n, now, 1);
@@ -86,7 +73,6 @@ static uint32_t reg_read(const struct hpet *h, unsigned reg, uint64_t now)
     case 0x00: return CAPABILITIES;
     case 0x04: return PERIOD_FS;
     case 0x10: return h->config;
-    case 0x20: return h->status;
     case 0xf0: return counter(h, now);
     default: break;
     }
@@ -94,7 +80,6 @@ static uint32_t reg_read(const struct hpet *h, unsigned reg, uint64_t now)
         return 0;
     switch (reg & 0x1c) {
     case 0x00: return h->timer[n].config | TIMER_CAN_REPEAT;
-    case 0x04: return TIMER_ROUTES;
     case 0x08: return h->timer[n].compare;
     default: return 0;
     }
@@ -119,27 +104,9 @@ static void set_config(struct domain *d, uint32_t value, uint64_t now)
     struct hpet *h = &d->platform->hpet;
     h->base = counter(h, now);
     h->start = now;
-    for (unsigned n = 0; n < HPET_TIMERS; n++)
-        timer_line(d, n, false); /* of the old route */
-    bool legacy = (h->config ^ value) & CONFIG_LEGACY;
     h->config = value & (CONFIG_ENABLED | CONFIG_LEGACY);
-    if (legacy)
-        vtime_legacy(d, value & CONFIG_LEGACY, now);
-    for (unsigned n = 0; n < HPET_TIMERS; n++)
-        timer_line(d, n, h->status & 1u << n);
+    vpit_silence(d, value & CONFIG_LEGACY, now);
     arm_all(h, now);
-}
-
-static void set_timer(struct domain *d, unsigned n, uint32_t value, uint64_t now)
-{
-    struct hpet *h = &d->platform->hpet;
-    struct hpet_timer *t = &h->timer[n];
-    timer_line(d, n, false); /* of the old route */
-    t->config = value & TIMER_WRITABLE;
-    if ((t->config & (TIMER_INTERRUPT | TIMER_LEVEL)) != (TIMER_INTERRUPT | TIMER_LEVEL))
-        h->status &= ~(1u << n);
-    timer_line(d, n, h->status & 1u << n);
-    timer_arm(h, n, now, 0);
 }
 
 /* In periodic mode a write is the period; with VAL_SET also the accumulator (2.3.9.2.2). Guests that write once with it
@@ -155,28 +122,19 @@ static void set_comparator(struct hpet *h, unsigned n, uint32_t value, uint64_t 
     timer_arm(h, n, now, 0);
 }
 
-static void set_status(struct domain *d, uint32_t clear)
-{
-    struct hpet *h = &d->platform->hpet;
-    h->status &= ~clear;
-    for (unsigned n = 0; n < HPET_TIMERS; n++)
-        timer_line(d, n, h->status & 1u << n);
-}
-
 static void reg_write(struct domain *d, unsigned reg, uint32_t value, uint64_t now)
 {
     struct hpet *h = &d->platform->hpet;
     unsigned n = (reg - 0x100) / 0x20;
     if (reg == 0x10) {
         set_config(d, value, now);
-    } else if (reg == 0x20) {
-        set_status(d, value);
     } else if (reg == 0xf0) {
         h->base = value;
         h->start = now;
         arm_all(h, now);
     } else if (reg >= 0x100 && n < HPET_TIMERS && (reg & 0x1c) == 0) {
-        set_timer(d, n, value, now);
+        h->timer[n].config = value & TIMER_WRITABLE;
+        timer_arm(h, n, now, 0);
     } else if (reg >= 0x100 && n < HPET_TIMERS && (reg & 0x1c) == 8) {
         set_comparator(h, n, value, now);
     }

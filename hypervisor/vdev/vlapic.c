@@ -261,7 +261,7 @@ static void deliver(struct vcpu *v, uint8_t mode, uint8_t vector, bool level)
             ;
         return vcpu_kick(v, WORK_INIT);
     }
-    default: /* SMI: there is no SMM. ExtINT comes by the wire (virqchip_pic_vector), not as a message. */ return;
+    default: /* SMI: there is no SMM. ExtINT: the PIC never interrupts. */ return;
     }
 }
 
@@ -343,28 +343,6 @@ static void send(struct vcpu *v, uint32_t low, uint32_t dest)
         for (unsigned i = 0; i < d->max_vcpus; i++)
             if (d->vcpu[i] && (to == TO_ALL || d->vcpu[i] != v))
                 deliver(d->vcpu[i], mode, vector, false);
-    }
-}
-
-bool vlapic_takes_pic(const struct vcpu *v)
-{
-    uint32_t lvt = get(v->lapic, REG_LVT_LINT0);
-    if (v->id != 0 || !vlapic_enabled(v))
-        return v->id == 0; /* without APIC, the wire is the processor's INTR pin */
-    return !(lvt & LVT_MASKED) && (lvt >> 8 & 7) == MODE_EXTINT;
-}
-
-void vlapic_lint0(struct domain *d)
-{
-    for (unsigned i = 0; i < d->max_vcpus; i++) {
-        struct vcpu *v = d->vcpu[i];
-        if (!v)
-            continue;
-        uint32_t lvt = get(v->lapic, REG_LVT_LINT0), mode = lvt >> 8 & 7;
-        if (vlapic_takes_pic(v))
-            vcpu_kick(v, WORK_LAPIC);
-        else if (vlapic_enabled(v) && !(lvt & LVT_MASKED) && (mode == MODE_FIXED || mode == MODE_NMI))
-            deliver(v, mode, lvt, false);
     }
 }
 

@@ -58,7 +58,7 @@ struct domain {
     struct shared_info *shared_info; /* a page of the hypervisor's */
     struct evtchn_space *events;
     struct grant_table *grants;
-    struct vplatform *platform; /* IOAPICs, PIC, PIT, RTC, PM timer, HPET, PCI as the domain sees them */
+    struct vplatform *platform; /* IOAPICs, PIC, PIT, HPET as the domain sees them; the control domain's only */
     struct vpci *pci;           /* the devices it owns; NULL: none */
     struct cpu_policy *policy;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC, PIC, PIT, RTC, PM timer, HPET and the
- * configuration space of PCI. Pure: effects go out through metal.h, irq.h, vcpu_kick().
+ * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC, PIC, PIT, HPET and the configuration
+ * space of PCI. Pure: effects go out through metal.h, irq.h, vcpu_kick().
  *
  * Lock: a domain's platform lock (LOCK_VDEV) for what its vCPUs share; a vCPU's local APIC is changed by its own CPU
  * only, but for the IRR and pending INIT/SIPI/NMI, which are atomic and anyone may set.
@@ -57,7 +57,6 @@ uint64_t vlapic_next(const struct vcpu *v);
 #define VIOAPIC_MAX 2
 #define VIOAPIC_MAX_GSIS (VIOAPIC_MAX * VIOAPIC_PINS)
 #define VHPET_BASE 0xfed00000ull
-#define VPM_TIMER_PORT 0xb008 /* 32 bits */
 /* More than VIOAPIC_MAX_GSIS are cut to that. 0, -ENOMEM, -EINVAL (none). */
 must_check int vplatform_init(struct domain *d, unsigned nr_gsis);
 void vplatform_free(struct domain *d);
@@ -66,17 +65,13 @@ bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint3
 bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
 /* Where its MMIO is, so that the p2m leaves it out: calls visit(first gfn, count) for each. */
 void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
-/* An input of the interrupt controllers, as device models of guests will set it; for the host's interrupts
- * virqchip_host_gsi. */
-void virqchip_set_gsi(struct domain *d, unsigned gsi, bool high);
+/* The host's interrupt for this input arrived. */
 void virqchip_host_gsi(struct domain *d, unsigned gsi);
 /* The local APIC got an EOI for a level-triggered vector. */
 void virqchip_eoi(struct domain *d, uint8_t vector);
-/* ExtINT: the PIC's vector when it has one for this vCPU (LVT0 or the BSP in virtual wire mode), or -1; taken when
- * `ack`. */
-int virqchip_pic_vector(struct vcpu *v, bool ack);
-void vtime_tick(struct domain *d, uint64_t now);
-uint64_t vtime_next(struct domain *d);
+/* The board's timers: what is due by `now` is raised; when the next is due (ns), ~0: never. */
+void vplatform_tick(struct domain *d, uint64_t now);
+uint64_t vplatform_next(struct domain *d);
 
 /* --- PCI configuration space of the control domain (vpci.c) --------------------------------------------------------
  */
