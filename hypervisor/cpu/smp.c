@@ -93,15 +93,9 @@ static bool start_one(struct cpu *c)
 /* A page below 1 MiB that is RAM; kept, for S3 needs it again. */
 void smp_reserve(void)
 {
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
-        for (paddr_t at = MAX(r->start, PAGE_SIZE); r->kind == BOOT_RAM && at + PAGE_SIZE <= MIN(r->end, 0xa0000);
-             at += PAGE_SIZE)
-            if (!frame_claim(at, at + PAGE_SIZE, DOMID_HV)) {
-                trampoline = at;
-                return;
-            }
-    panic("There is no memory below 1 MiB to start processors with.");
+    trampoline = PAGE_SIZE;
+    if (!frame_claim(&trampoline, PAGE_SIZE, DOMID_HV) || trampoline >= 0xa0000)
+        panic("There is no memory below 1 MiB to start processors with.");
 }
 
 /* The MADT's list loses those that do not start, and begins with the first one: it is in the order of our numbers. */

@@ -68,17 +68,17 @@ static void add_e820(struct domain *d, uint64_t start, uint64_t end, uint32_t ty
 static void take_memory(struct builder *b)
 {
     struct domain *d = b->d;
-    uint64_t left = b->wanted, at = 0, start, end;
-    while (left && frame_next_free(at, ~0ull & PAGE_MASK, &start, &end)) {
-        end = MIN(end, start + left);
-        if (frame_claim(start, end, d->id))
-            panic("Memory from %lx to %lx was free a moment ago.", start, end);
-        add_e820(d, start, end, E820_RAM);
-        if (p2m_map_range(&d->p2m, gpa_gfn(start), paddr_mfn(start), (end - start) >> PAGE_SHIFT, P2M_RAM))
-            panic("There is no memory left for the control domain's page tables.");
-        left -= end - start;
-        at = end;
+    uint64_t left = b->wanted, at = 0, size;
+    for (; left && (size = frame_claim(&at, left, d->id)); at += size, left -= size) {
+        struct e820entry *last = &d->e820[d->nr_e820 - 1];
+        if (d->nr_e820 && last->addr + last->size == at)
+            last->size += size;
+        else
+            add_e820(d, at, at + size, E820_RAM);
     }
+    for (struct e820entry *e = d->e820; e < d->e820 + d->nr_e820; e++)
+        if (p2m_map_range(&d->p2m, gpa_gfn(e->addr), paddr_mfn(e->addr), e->size >> PAGE_SHIFT, P2M_RAM))
+            panic("There is no memory left for the control domain's page tables.");
     d->max_pages = d->p2m.ram;
 }
 

@@ -5,13 +5,15 @@
  * RAM is first known as plain ranges (`raw`). When something of a chunk of 512 MiB is wanted, the chunk is backed: its
  * 2 MiB of table are filled in and its RAM moves from `raw` to the buddy allocator. The table's own pages are cut from
  * the end of the highest raw range, out of the way of what is claimed one to one; they have no entries (state 0).
+ * Other pages come from the top too, for the same reason.
  *
- * Buddy: free blocks of 2^order pages, aligned to their size, in lists by order, for RAM below and above 4 GiB. Each
+ * Buddy: free blocks of 2^order pages, aligned to their size, in lists by order, for the first chunk and the rest. Each
  * list is threaded through the entries of the blocks' first pages; frame 0 is never given out and ends a list.
  *
  * All but states of frames in use is under `lock`. A state in use changes by compare and exchange only.
  */
 #include <hv/frame.h>
+#include <hv/lib.h>
 #include <hv/lock.h>
 #include <hv/metal.h>
 
@@ -19,9 +21,9 @@
 #define CHUNK_FRAMES (1ull << CHUNK_ORDER)
 #define CHUNKS (FRAME_PADDR_MAX / FRAME_CHUNK)
 #define FRAMES_MAX (FRAME_PADDR_MAX >> PAGE_SHIFT)
-#define TABLE_FRAMES (CHUNK_FRAMES * sizeof(struct frame) >> PAGE_SHIFT)
+#define TABLE_ORDER 9 /* of a chunk's entries */
+#define TABLE_FRAMES (1ull << TABLE_ORDER)
 #define NR_ORDERS (FRAME_MAX_ORDER + 1)
-#define FOUR_GIB (GIB(4) >> PAGE_SHIFT)
 #define RAW_MAX 1024
 #define COUNT_MAX 0x7fffffffu
 
@@ -32,16 +34,16 @@
 #define STATE_GOING KIND(0x8003) /* the last reference is gone, on its way to the allocator */
 #define PREVIOUS ((1ull << 40) - 1)
 
-_Static_assert(sizeof(struct frame) == 16, "a chunk's entries fill 2 MiB");
+_Static_assert(CHUNK_FRAMES * sizeof(struct frame) == TABLE_FRAMES << PAGE_SHIFT, "a chunk's entries fill 2 MiB");
 
 struct raw {
     uint64_t start, end; /* frames */
 };
 
 static spinlock_t lock = SPINLOCK(LOCK_FRAME);
-static struct raw raw[RAW_MAX]; /* sorted, with gaps between them */
+static struct raw raw[RAW_MAX]; /* sorted, not overlapping */
 static unsigned nr_raw;
-static uint64_t heads[2][NR_ORDERS]; /* [1]: above 4 GiB */
+static uint64_t heads[2][NR_ORDERS]; /* [0]: of the first chunk, taken last: control domains need RAM below 1 MiB */
 static _Atomic uint64_t backed[CHUNKS / 64];
 static struct frame_stats stats; /* in pages */
 
@@ -62,54 +64,46 @@ static bool in_use(uint64_t s) { return (uint32_t)s && !(s >> 63); }
 /* The first one that ends behind `n`. */
 static unsigned raw_from(uint64_t n)
 {
-    unsigned low = 0, high = nr_raw;
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-        if (raw[middle].end <= n)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    unsigned i = 0;
+    while (i < nr_raw && raw[i].end <= n)
+        i++;
+    return i;
 }
 
-static void raw_add(uint64_t start, uint64_t end)
+static void raw_insert(unsigned i, struct raw r)
 {
-    unsigned i = raw_from(start);
-    BUG_ON(i < nr_raw && raw[i].start < end);
-    bool joins_lower = i && raw[i - 1].end == start, joins_upper = i < nr_raw && raw[i].start == end;
-    if (joins_lower && joins_upper) {
-        raw[i - 1].end = raw[i].end;
-        for (nr_raw--; i < nr_raw; i++)
-            raw[i] = raw[i + 1];
-    } else if (joins_lower) {
-        raw[i - 1].end = end;
-    } else if (joins_upper) {
-        raw[i].start = start;
-    } else {
-        BUG_ON(nr_raw == RAW_MAX);
-        for (unsigned k = nr_raw++; k > i; k--)
-            raw[k] = raw[k - 1];
-        raw[i] = (struct raw){ start, end };
-    }
+    BUG_ON(nr_raw == RAW_MAX || (i < nr_raw && raw[i].start < r.end));
+    memmove(&raw[i + 1], &raw[i], (nr_raw++ - i) * sizeof(r));
+    raw[i] = r;
 }
 
 /* All of it lies in one range. Needs room for one more when it is from the middle. */
 static void raw_remove(uint64_t start, uint64_t end)
 {
     unsigned i = raw_from(start);
-    struct raw r = raw[i];
-    for (nr_raw--; i < nr_raw; i++)
-        raw[i] = raw[i + 1];
-    if (r.start < start)
-        raw_add(r.start, start);
-    if (end < r.end)
-        raw_add(end, r.end);
+    struct raw upper = { end, raw[i].end };
+    raw[i].end = start;
+    if (upper.start < upper.end)
+        raw_insert(i + 1, upper);
+    if (raw[i].start == start)
+        memmove(&raw[i], &raw[i + 1], (--nr_raw - i) * sizeof(upper));
+}
+
+/* The highest raw RAM that holds an aligned block; 0: none. */
+static uint64_t raw_pick(unsigned order)
+{
+    uint64_t size = 1ull << order;
+    for (unsigned i = nr_raw; i-- > 0;) {
+        uint64_t end = ROUND_DOWN(raw[i].end, size);
+        if (end >= size && end - size >= raw[i].start)
+            return end - size;
+    }
+    return 0;
 }
 
 /* --- buddy --- */
 
-static uint64_t *head_of(uint64_t n, unsigned order) { return &heads[n >= FOUR_GIB][order]; }
+static uint64_t *head_of(uint64_t n, unsigned order) { return &heads[n >= CHUNK_FRAMES][order]; }
 
 static void block_list(uint64_t n, unsigned order)
 {
@@ -178,14 +172,12 @@ static uint64_t block_of(uint64_t n, unsigned *order)
     return 0;
 }
 
-/* Unlists 2^order pages of a block outside of `avoid`, high memory first; 0: there is none. */
-static uint64_t block_take(unsigned order, struct raw avoid)
+/* Unlists a block of 2^order pages; 0: there is none. */
+static uint64_t block_take(unsigned order)
 {
     for (unsigned high = 2; high-- > 0;)
         for (unsigned o = order; o < NR_ORDERS; o++) {
             uint64_t n = heads[high][o];
-            while (n && n < avoid.end && avoid.start < n + (1ull << o))
-                n = load_relaxed(&hv_frame_table[n].link);
             if (!n)
                 continue;
             for (block_unlist(n, o); o-- > order; n += 1ull << o)
@@ -204,37 +196,34 @@ static void fill(uint64_t start, uint64_t end, uint64_t value)
     asm volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(value) : "memory");
 }
 
-/* 2 MiB for a piece of the table, outside of `avoid`, from raw RAM as high as possible; 0: none. */
-static uint64_t table_cut(struct raw avoid)
+/* 2 MiB for a piece of the table; 0: none. */
+static uint64_t table_take(void)
 {
-    for (unsigned i = nr_raw; i-- > 0;) {
-        uint64_t tops[2] = { raw[i].end, MIN(raw[i].end, avoid.start) };
-        for (unsigned k = 0; k < 2; k++) {
-            uint64_t end = ROUND_DOWN(tops[k], TABLE_FRAMES), start = end - TABLE_FRAMES;
-            if (end < TABLE_FRAMES || start < raw[i].start || (start < avoid.end && avoid.start < end))
-                continue;
-            raw_remove(start, end);
-            return start;
-        }
+    uint64_t n = raw_pick(TABLE_ORDER);
+    if (n) {
+        raw_remove(n, n + TABLE_FRAMES);
+        return n;
     }
-    uint64_t n = block_take(9, avoid);
     /* Pages that have entries get the hypervisor as their owner, like others of its. */
+    n = block_take(TABLE_ORDER);
     for (unsigned i = 0; n && i < TABLE_FRAMES; i++)
         store_relaxed(state_of(n + i), KIND(DOMID_HV) | 1);
     return n;
 }
 
-static bool back_chunk(uint64_t chunk, struct raw avoid)
+/* False: there is no RAM in it, or no memory for its table. */
+static bool back_chunk(uint64_t chunk)
 {
     uint64_t at, first = chunk << CHUNK_ORDER, end = first + CHUNK_FRAMES;
-    if (nr_raw + 2 > RAW_MAX || !(at = table_cut(avoid)))
+    unsigned i = raw_from(first);
+    if (i == nr_raw || raw[i].start >= end || nr_raw + 2 > RAW_MAX || !(at = table_take()))
         return false;
     metal_back_frame_table(chunk, at << PAGE_SHIFT);
     stats.hv += TABLE_FRAMES;
     stats.free -= TABLE_FRAMES;
 
     uint64_t done = first;
-    for (unsigned i = raw_from(first); i < nr_raw && raw[i].start < end; i++) {
+    for (i = raw_from(first); i < nr_raw && raw[i].start < end; i++) {
         uint64_t start = MAX(raw[i].start, first);
         fill(done, start, 0);
         done = MIN(raw[i].end, end);
@@ -244,7 +233,7 @@ static bool back_chunk(uint64_t chunk, struct raw avoid)
     /* Pairs with is_backed(). */
     atomic_fetch_or_explicit(&backed[chunk / 64], BIT(chunk % 64), memory_order_release);
 
-    for (unsigned i; (i = raw_from(first)) < nr_raw && raw[i].start < end;) {
+    while ((i = raw_from(first)) < nr_raw && raw[i].start < end) {
         uint64_t from = MAX(raw[i].start, first), to = MIN(raw[i].end, end);
         raw_remove(from, to);
         range_free(from, to);
@@ -252,30 +241,13 @@ static bool back_chunk(uint64_t chunk, struct raw avoid)
     return true;
 }
 
-static bool back_range(uint64_t start, uint64_t end, struct raw avoid)
+static bool back_range(uint64_t start, uint64_t end)
 {
     for (uint64_t n = start; n < end; n = ROUND_UP(n + 1, CHUNK_FRAMES)) {
-        if (!is_backed(n) && !back_chunk(n >> CHUNK_ORDER, avoid))
+        if (!is_backed(n) && !back_chunk(n >> CHUNK_ORDER))
             return false;
     }
     return true;
-}
-
-/* Raw RAM that holds an aligned block: the lowest above 4 GiB, else the highest. 0: none. */
-static uint64_t raw_pick(unsigned order)
-{
-    uint64_t size = 1ull << order;
-    for (unsigned i = raw_from(FOUR_GIB); i < nr_raw; i++) {
-        uint64_t start = ROUND_UP(MAX(raw[i].start, FOUR_GIB), size);
-        if (start + size <= raw[i].end)
-            return start;
-    }
-    for (unsigned i = nr_raw; i-- > 0;) {
-        uint64_t end = ROUND_DOWN(MIN(raw[i].end, FOUR_GIB), size);
-        if (end >= size && end - size >= raw[i].start)
-            return end - size;
-    }
-    return 0;
 }
 
 static void ram_insert(uint64_t start, uint64_t end)
@@ -294,11 +266,13 @@ int frame_add_ram(paddr_t start, paddr_t end)
     int rc = end > FRAME_PADDR_MAX ? -ENOSPC : 0;
     spin_lock(&lock);
     for (uint64_t to; first < last; first = to) {
-        to = MIN(ROUND_UP(first + 1, CHUNK_FRAMES), last);
-        if (is_backed(first)) {
+        bool entries = is_backed(first);
+        for (to = first; to < last && is_backed(to) == entries;)
+            to = MIN(ROUND_UP(to + 1, CHUNK_FRAMES), last);
+        if (entries) {
             ram_insert(first, to);
         } else if (nr_raw < RAW_MAX / 2) { /* later ones are pieces of these */
-            raw_add(first, to);
+            raw_insert(raw_from(first), (struct raw){ first, to });
         } else {
             rc = -ENOSPC;
             continue;
@@ -325,9 +299,9 @@ mfn_t frame_alloc(unsigned order, domid_t owner)
         return INVALID_MFN;
     spin_lock(&lock);
     /* A chunk's table may take the very block that was found; there is another one, or there is none. */
-    for (unsigned tries = 0; !(n = block_take(order, (struct raw){ 0, 0 })) && tries < 4; tries++) {
+    for (unsigned tries = 0; !(n = block_take(order)) && tries < 4; tries++) {
         uint64_t at = raw_pick(order);
-        if (!at || !back_range(at, at + pages, (struct raw){ 0, 0 }))
+        if (!at || !back_range(at, at + pages))
             break;
     }
     if (n)
@@ -342,72 +316,38 @@ mfn_t frame_alloc(unsigned order, domid_t owner)
     return mfn(n);
 }
 
-/* Where what is free at `n` ends; not free: false and where to look next. */
-static bool free_until(uint64_t n, uint64_t *until)
+/* The first free page at or after `n`; 0: none. Its chunk is backed then. */
+static uint64_t next_free(uint64_t n)
 {
-    if (is_backed(n)) {
-        unsigned order;
-        uint64_t block = block_of(n, &order);
-        *until = block ? block + (1ull << order) : n + 1;
-        return block;
+    unsigned order;
+    for (uint64_t end; n < FRAMES_MAX; n = end) {
+        end = ROUND_UP(n + 1, CHUNK_FRAMES);
+        for (bool known = is_backed(n) || back_chunk(n >> CHUNK_ORDER); known && n < end; n++)
+            if (block_of(n, &order))
+                return n;
     }
-    unsigned i = raw_from(n);
-    bool is_free = i < nr_raw && raw[i].start <= n;
-    uint64_t next = i == nr_raw ? FRAMES_MAX : raw[i].start;
-    *until = is_free ? raw[i].end : MIN(ROUND_UP(n + 1, CHUNK_FRAMES), next);
-    return is_free;
-}
-
-static bool range_is_free(uint64_t n, uint64_t end)
-{
-    for (uint64_t next; n < end; n = next)
-        if (!free_until(n, &next))
-            return false;
-    return true;
-}
-
-int frame_claim(paddr_t start, paddr_t end, domid_t owner)
-{
-    uint64_t first = start >> PAGE_SHIFT, last = ROUND_UP(end, PAGE_SIZE) >> PAGE_SHIFT;
-    if (start >= end || end > FRAME_PADDR_MAX)
-        return -ENOMEM;
-    spin_lock(&lock);
-    if (!range_is_free(first, last) || !back_range(first, last, (struct raw){ first, last })) {
-        spin_unlock(&lock);
-        return -ENOMEM;
-    }
-    for (uint64_t n = first, to; n < last; n = to) {
-        unsigned order;
-        uint64_t block = block_of(n, &order), block_end = block + (1ull << order);
-        BUG_ON(!block);
-        block_unlist(block, order);
-        to = MIN(block_end, last);
-        for (uint64_t i = n; i < to; i++) {
-            store_relaxed(&hv_frame_table[i].link, i);
-            store_relaxed(state_of(i), KIND(owner) | 1);
-        }
-        range_free(block, n);
-        range_free(to, block_end);
-    }
-    account_taken(last - first, owner);
-    spin_unlock(&lock);
     return 0;
 }
 
-bool frame_next_free(paddr_t from, paddr_t to, paddr_t *start, paddr_t *end)
+uint64_t frame_claim(paddr_t *at, uint64_t size, domid_t owner)
 {
-    uint64_t n = MAX(ROUND_UP(from, PAGE_SIZE) >> PAGE_SHIFT, 1ull), last = MIN(to, FRAME_PADDR_MAX) >> PAGE_SHIFT,
-             next;
     spin_lock(&lock);
-    while (n < last && !free_until(n, &next))
-        n = next;
-    uint64_t first = n;
-    while (n < last && free_until(n, &next))
-        n = next;
+    uint64_t first = next_free(MAX(*at >> PAGE_SHIFT, 1ull)), n = first, block;
+    uint64_t limit = first ? MIN(first + (size >> PAGE_SHIFT), ROUND_UP(first + 1, CHUNK_FRAMES)) : 0;
+    for (unsigned order; n < limit && (block = block_of(n, &order));) {
+        uint64_t start = n, end = block + (1ull << order);
+        block_unlist(block, order);
+        for (; n < MIN(end, limit); n++) {
+            store_relaxed(&hv_frame_table[n].link, n);
+            store_relaxed(state_of(n), KIND(owner) | 1);
+        }
+        range_free(block, start);
+        range_free(n, end);
+    }
+    account_taken(n - first, owner);
     spin_unlock(&lock);
-    *start = first << PAGE_SHIFT;
-    *end = MIN(n, last) << PAGE_SHIFT;
-    return *start < *end;
+    *at = first << PAGE_SHIFT;
+    return (n - first) << PAGE_SHIFT;
 }
 
 /* --- references --- */

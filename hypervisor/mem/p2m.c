@@ -281,7 +281,7 @@ static bool split_at(struct p2m *p, uint64_t g)
 /* The level of the largest entry that can begin a range of `count` pages; `bits` are those of g and what it maps to. */
 static unsigned piece_level(const struct p2m *p, uint64_t bits, uint64_t count)
 {
-    if (p->gigabyte && !(bits & (LEVEL_PAGES(3) - 1)) && count >= LEVEL_PAGES(3))
+    if (*p->codec->gigabyte && !(bits & (LEVEL_PAGES(3) - 1)) && count >= LEVEL_PAGES(3))
         return 3;
     return !(bits & (LEVEL_PAGES(2) - 1)) && count >= LEVEL_PAGES(2) ? 2 : 1;
 }
@@ -294,7 +294,7 @@ static void join(struct p2m *p, uint64_t g, unsigned level)
     uint64_t step = LEVEL_PAGES(level) << PAGE_SHIFT;
     mfn_t table = p->root;
     entry_t *up = NULL;
-    if (level == 2 && !p->gigabyte)
+    if (level == 2 && !*p->codec->gigabyte)
         return;
     for (unsigned l = 4; l > level; l--) {
         up = slot_in(table, g, l);
@@ -327,16 +327,11 @@ static bool range_ok(uint64_t n, uint64_t count, uint64_t limit) { return count 
 /* Makes the tables for the range; true: nothing can go wrong any more. */
 static bool prepare_map(struct p2m *p, uint64_t g, uint64_t m, uint64_t count)
 {
-    while (count) {
+    for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
         unsigned level = piece_level(p, g | m, count);
+        pages = LEVEL_PAGES(level);
         if (!slot_make(p, g, level))
             return false;
-        /* One table serves all pieces of its level that it covers. */
-        uint64_t pages = LEVEL_PAGES(level + 1) - (g & (LEVEL_PAGES(level + 1) - 1));
-        pages = MIN(pages, count & ~(LEVEL_PAGES(level) - 1));
-        g += pages;
-        m += pages;
-        count -= pages;
     }
     return true;
 }
@@ -354,14 +349,12 @@ static void map_locked(struct p2m *p, uint64_t g, uint64_t m, uint64_t count, en
     BUG_ON(!lock_check_held(&p->lock));
     struct batch b = { .p = p };
     uint64_t first = g, last = g + count - 1;
-    while (count) {
+    for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
         unsigned level = piece_level(p, g | m, count);
         entry_t *slot = slot_make(p, g, level);
         BUG_ON(!slot);
         set_entry(&b, slot, p->codec->leaf(mfn(m), type, level), level);
-        g += LEVEL_PAGES(level);
-        m += LEVEL_PAGES(level);
-        count -= LEVEL_PAGES(level);
+        pages = LEVEL_PAGES(level);
     }
     if (p->mirror && !b.flush)
         iommu_flush(p->domain);
@@ -446,7 +439,6 @@ int p2m_init(struct p2m *p, struct domain *d, const struct p2m_codec *codec)
         .codec = codec,
         .domain = d,
         .tables = 1,
-        .gigabyte = *codec->gigabyte,
         .spare = { INVALID_MFN, INVALID_MFN, INVALID_MFN, INVALID_MFN },
     };
     spin_init(&p->lock, LOCK_P2M);

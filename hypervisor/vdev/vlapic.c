@@ -19,7 +19,7 @@
 enum { REG_ID = 0x02, REG_VERSION, REG_TPR = 0x08, REG_PPR = 0x0a, REG_EOI, REG_LDR = 0x0d, REG_DFR, REG_SVR };
 enum { REG_ISR = 0x10, REG_TMR = 0x18, REG_IRR = 0x20, REG_ESR = 0x28, REG_ICR = 0x30, REG_ICR2, REG_LVT_TIMER };
 enum { REG_LVT_THERMAL = 0x33, REG_LVT_PERF, REG_LVT_LINT0, REG_LVT_LINT1, REG_LVT_ERROR, REG_TMICT, REG_TMCCT };
-enum { REG_TDCR = 0x3e, REG_SELF };
+enum { REG_TDCR = 0x3e, REG_SELF, DEADLINE /* an MSR of its own */ };
 
 #define VERSION 0x50014 /* integrated, 6 LVT entries, no directed EOI */
 #define BASE_ADDRESS 0xfee00000ull
@@ -347,13 +347,6 @@ static void send(struct vcpu *v, uint32_t low, uint32_t dest)
 }
 
 /* --- timer --- */
-/* The loop's alarm is late for this; an alarm that is too early does no harm. */
-static void timer_rearmed(struct vcpu *v, uint64_t before)
-{
-    if (vlapic_next(v) < before)
-        atomic_fetch_or(&v->work, WORK_TIMER);
-}
-
 static uint64_t timer_period(const struct vlapic *l) { return (uint64_t)get(l, REG_TMICT) << l->shift; }
 
 void vlapic_tick(struct vcpu *v, uint64_t now)
@@ -387,57 +380,60 @@ static uint32_t timer_left(struct vcpu *v, struct vlapic *l, uint64_t now)
 
 static void timer_set_divide(struct vcpu *v, struct vlapic *l, uint32_t value, uint64_t now)
 {
-    uint64_t left = timer_left(v, l, now), before = vlapic_next(v);
+    uint64_t left = timer_left(v, l, now);
     put(l, REG_TDCR, value);
     l->shift = (((value & 3) | (value >> 1 & 4)) + 1) & 7; /* SDM figure 10-10 */
     if (left)
         l->due = now + (left << l->shift);
-    timer_rearmed(v, before);
 }
 
-static void timer_set_count(struct vcpu *v, struct vlapic *l, uint32_t value, uint64_t now)
+static void timer_set_count(struct vlapic *l, uint32_t value, uint64_t now)
 {
     if ((get(l, REG_LVT_TIMER) & LVT_MODE) >= LVT_DEADLINE)
         return; /* SDM 10.5.4.1: ignored */
-    vlapic_tick(v, now);
-    uint64_t before = vlapic_next(v);
     put(l, REG_TMICT, value);
     l->due = value ? now + timer_period(l) : NEVER;
-    timer_rearmed(v, before);
 }
 
-static void timer_set_lvt(struct vcpu *v, struct vlapic *l, uint32_t value, uint64_t now)
+static void timer_set_lvt(struct vlapic *l, uint32_t value)
 {
-    vlapic_tick(v, now); /* what ran out so far goes by the old entry */
-    uint64_t before = vlapic_next(v);
     if ((get(l, REG_LVT_TIMER) ^ value) & LVT_DEADLINE) {
         l->due = NEVER; /* SDM 10.5.4.1: a change of this kind disarms it */
         l->deadline = 0;
         put(l, REG_TMICT, 0);
     }
     put(l, REG_LVT_TIMER, value);
-    timer_rearmed(v, before);
 }
 
 static void timer_set_deadline(struct vcpu *v, struct vlapic *l, uint64_t tsc, uint64_t now)
 {
-    vlapic_tick(v, now);
     if ((get(l, REG_LVT_TIMER) & LVT_MODE) != LVT_DEADLINE)
         return; /* SDM 10.5.4.1: ignored */
-    uint64_t before = vlapic_next(v);
-    l->deadline = tsc;
-    l->due = NEVER;
-    if (!tsc)
-        return;
     uint64_t current = read_tsc(now) + (uint64_t)v->tsc_offset;
-    if (tsc <= current) {
-        l->due = now;
+    l->deadline = tsc;
+    l->due = tsc ? now : NEVER;
+    if (tsc > current) /* cut to 2^60 ticks, over a decade, so that the product fits */
+        l->due += mul_div(MIN(tsc - current, BIT(60)), 1000000, (uint32_t)hv_tsc_khz) + 1;
+    else
         vlapic_tick(v, now);
-        return;
+}
+
+/* A write that concerns the timer: what ran out so far goes by what was set before. */
+static void timer_write(struct vcpu *v, unsigned reg, uint64_t value)
+{
+    struct vlapic *l = v->lapic;
+    uint64_t now = metal_now();
+    vlapic_tick(v, now);
+    uint64_t before = vlapic_next(v);
+    switch (reg) {
+    case REG_LVT_TIMER: timer_set_lvt(l, value); break;
+    case REG_TMICT: timer_set_count(l, value, now); break;
+    case REG_TDCR: timer_set_divide(v, l, value, now); break;
+    default: timer_set_deadline(v, l, value, now); break;
     }
-    /* Cut to 2^60 ticks, over a decade, so that the product fits. */
-    l->due = now + mul_div(MIN(tsc - current, BIT(60)), 1000000, (uint32_t)hv_tsc_khz) + 1;
-    timer_rearmed(v, before);
+    /* The loop's alarm is late for this; an alarm that is too early does no harm. */
+    if (vlapic_next(v) < before)
+        atomic_fetch_or(&v->work, WORK_TIMER);
 }
 
 /* --- registers --- */
@@ -516,9 +512,9 @@ static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
     case REG_SVR: return set_svr(v, l, value);
     case REG_DFR: return put(l, reg, value | 0x0fffffff);
     case REG_ESR: return put(l, reg, atomic_exchange(&l->errors, 0));
-    case REG_LVT_TIMER: return timer_set_lvt(v, l, value, metal_now());
-    case REG_TMICT: return timer_set_count(v, l, value, metal_now());
-    case REG_TDCR: return timer_set_divide(v, l, value, metal_now());
+    case REG_LVT_TIMER:
+    case REG_TMICT:
+    case REG_TDCR: return timer_write(v, reg, value);
     default: return put(l, reg, value);
     }
 }
@@ -606,7 +602,7 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
         return true;
     }
     if (msr == MSR_TSC_DEADLINE) {
-        timer_set_deadline(v, l, value, metal_now());
+        timer_write(v, DEADLINE, value);
         return true;
     }
     return msr == MSR_APIC_BASE && set_base(v, value);

@@ -29,19 +29,17 @@ struct frame {
 };
 
 /* A range of free RAM, once: the loader's map, and later what was in use until then. 0 or -ENOSPC: (some of it) is left
- * out, for the ranges are too many or too high. The allocator prefers RAM above 4 GiB, and takes the table's own pages
- * from the end of the highest: those have no entries. */
+ * out, for the ranges are too many or too high. The allocator takes from the top, the table's own pages too:
+ * those have no entries. */
 must_check int frame_add_ram(paddr_t start, paddr_t end);
 
 /* 2^order pages for `owner`, aligned to their size; contents are arbitrary. INVALID_MFN when there are none. The count
  * of each page is 1. */
 mfn_t frame_alloc(unsigned order, domid_t owner);
-/* Takes exactly this range out of free RAM for `owner` (1:1 memory of the control domain), each page with a count of 1
- * and its own number as gfn. 0 or -ENOMEM, nothing taken; also when no RAM outside of it is left for the table's pages.
- */
-must_check int frame_claim(paddr_t start, paddr_t end, domid_t owner);
-/* The first free range at or after `from`, as long as it goes but not beyond `to`; false: none. Both page-aligned. */
-bool frame_next_free(paddr_t from, paddr_t to, paddr_t *start, paddr_t *end);
+/* Takes the first free pages at or after *at for `owner` (1:1 memory of the control domain): one range, of at most
+ * `size` bytes and within a chunk. Each page gets a count of 1 and its own number as gfn. *at says where it begins;
+ * returns its size, 0: nothing is free. */
+uint64_t frame_claim(paddr_t *at, uint64_t size, domid_t owner);
 
 bool frame_known(mfn_t m);    /* is RAM with an entry; the others of this header ask for it unless they say otherwise */
 domid_t frame_owner(mfn_t m); /* DOMID_NONE: nobody's, free, not RAM; any m is allowed */

@@ -53,7 +53,6 @@ struct p2m {
     _Atomic uint64_t ram; /* pages of the domain's own: P2M_RAM, P2M_RAM_RO; read without the lock */
     uint64_t tables;      /* pages the tree takes, spare ones included */
     bool mirror;          /* changes go to the IOMMU too */
-    bool gigabyte;        /* the codec's at p2m_init() */
     mfn_t spare[4];       /* by level: tables no entry names any more, a list by frame_gfn() */
     bool walked;          /* one of them was joined, and processors may still walk it: flush before it is taken again */
     _Atomic uint64_t reused; /* counts spare tables taken again */

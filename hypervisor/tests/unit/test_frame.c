@@ -19,44 +19,53 @@ static struct frame_stats now(void)
     return s;
 }
 
+/* Claims what is free at or after `at`, and looks where it was. */
+static bool claims(paddr_t at, uint64_t size, domid_t owner, paddr_t where, uint64_t got)
+{
+    uint64_t claimed = frame_claim(&at, size, owner);
+    return claimed == got && (!got || at == where);
+}
+
+static void put_all(paddr_t start, paddr_t end)
+{
+    for (; start < end; start += PAGE_SIZE)
+        frame_put(paddr_mfn(start));
+}
+
 static void test_ranges(void)
 {
-    paddr_t start, end;
     CHECK(!frame_known(mfn(300)) && !frame_get(mfn(300), 0) && !frame_get(INVALID_MFN, 0) &&
           !frame_get(mfn(1ull << 40), 0));
-    CHECK(frame_next_free(0, GIB(64), &start, &end) && start == MIB(1) && end == MIB(RAM_MIB));
-    CHECK(frame_next_free(MIB(5) + 1, MIB(7), &start, &end) && start == MIB(5) + PAGE_SIZE && end == MIB(7));
-    CHECK(!frame_next_free(MIB(RAM_MIB), GIB(40), &start, &end) && !frame_next_free(MIB(9), MIB(9), &start, &end));
     CHECK(now().total == (MIB(RAM_MIB - 1) >> PAGE_SHIFT) && now().free == now().total && now().hv == 0);
     CHECK(frame_add_ram(GIB(32), GIB(32) + MIB(4)) == 0); /* for the pieces of the table */
+    CHECK(claims(GIB(33), PAGE_SIZE, 7, 0, 0) && claims(~0ull & PAGE_MASK, PAGE_SIZE, 7, 0, 0));
 }
 
 static void test_claim(void)
 {
     struct frame_stats before = now();
-    paddr_t start, end;
-    CHECK(frame_claim(MIB(100), MIB(300), 7) == 0);
-    CHECK(now().free == before.free - (MIB(200) >> PAGE_SHIFT) - 512 && now().hv == before.hv + 512);
+    CHECK(claims(MIB(100), MIB(200), 7, MIB(100), MIB(200)));
+    CHECK(now().free == before.free - (MIB(200) >> PAGE_SHIFT) - 512 && now().hv == 512);
     CHECK(frame_owner(mfn(MIB(100) >> 12)) == 7 && frame_refs(mfn((MIB(300) >> 12) - 1)) == 1);
     CHECK(frame_gfn(mfn(MIB(200) >> 12)).n == MIB(200) >> 12);
     CHECK(frame_owner(mfn((MIB(100) >> 12) - 1)) == DOMID_NONE && frame_owner(mfn(MIB(300) >> 12)) == DOMID_NONE);
     CHECK(frame_known(mfn(300)) && !frame_known(mfn(100)) && !frame_known(mfn(0)));
-    CHECK(frame_claim(MIB(99), MIB(101), 8) == -ENOMEM && frame_claim(MIB(299), MIB(301), 8) == -ENOMEM);
-    CHECK(frame_claim(MIB(2), MIB(2), 8) == -ENOMEM && frame_claim(0, MIB(2), 8) == -ENOMEM);
-    CHECK(frame_claim(MIB(300), MIB(RAM_MIB + 1), 8) == -ENOMEM);
-    CHECK(frame_next_free(MIB(100), GIB(1), &start, &end) && start == MIB(300) && end == MIB(RAM_MIB));
-    CHECK(frame_next_free(0, GIB(1), &start, &end) && start == MIB(1) && end == MIB(100));
-    for (paddr_t p = MIB(100); p < MIB(300); p += PAGE_SIZE)
-        frame_put(paddr_mfn(p));
-    CHECK(frame_next_free(0, GIB(1), &start, &end) && start == MIB(1));
-    CHECK(frame_claim(MIB(1), MIB(RAM_MIB), 3) == 0);
-    for (paddr_t p = MIB(1); p < MIB(RAM_MIB); p += PAGE_SIZE)
-        frame_put(paddr_mfn(p));
-    CHECK(now().free == before.free - 2 * 512); /* two chunks' tables, from above */
+    /* From what is free to what is not, or to the chunk's end. */
+    CHECK(claims(MIB(99), MIB(2), 8, MIB(99), MIB(1)));
+    CHECK(claims(MIB(100), MIB(2) + 1, 8, MIB(300), MIB(2)) && claims(MIB(511), MIB(2), 8, MIB(511), MIB(1)));
+    CHECK(claims(0, PAGE_SIZE, 8, MIB(1), PAGE_SIZE) && claims(MIB(1), 100, 8, 0, 0));
+    put_all(MIB(1), MIB(1) + PAGE_SIZE);
+    put_all(MIB(99), MIB(302));
+    put_all(MIB(511), MIB(512));
+    CHECK(claims(0, GIB(4), 3, MIB(1), MIB(511)) && claims(0, GIB(4), 3, MIB(512), MIB(512)));
+    put_all(MIB(1), MIB(RAM_MIB));
+    CHECK(now().free == before.free - 2 * 512 && now().hv == 2 * 512); /* two chunks' tables, from above */
+    CHECK(claims(GIB(1), PAGE_SIZE, 8, 0, 0));
 }
 
-/* 1.5 GiB of which the last piece is in use, and all of the others but 2 MiB are claimed, each with a table of its own:
- * one of these fits between, the other comes from the last piece. */
+/* 1.5 GiB of which 1 GiB is claimed while the last piece is in use: the table's pieces come from wherever there is
+ * room.
+ */
 static void test_claim_tight(void)
 {
     pid_t child = fork();
@@ -65,8 +74,13 @@ static void test_claim_tight(void)
     if (!child) {
         fake_metal_init(1536);
         CHECK(mfn_valid(frame_alloc(0, 5)));
-        CHECK(frame_claim(MIB(1), MIB(9), 0) == 0 && frame_claim(MIB(9), MIB(1022), 0) == 0);
-        CHECK(frame_owner(mfn(MIB(9) >> 12)) == 0 && frame_owner(mfn((MIB(1022) >> 12) - 1)) == 0);
+        CHECK(claims(PAGE_SIZE, PAGE_SIZE, 0, MIB(1), PAGE_SIZE)); /* the first chunk is known now, and taken last */
+        for (unsigned i = 0; i < 1000; i++)
+            CHECK(frame_alloc(0, 5).n >= MIB(1024) >> PAGE_SHIFT);
+        uint64_t left = GIB(1), size;
+        for (paddr_t at = 0; left && (size = frame_claim(&at, left, 0)); at += size)
+            left -= size;
+        CHECK(!left && frame_owner(mfn(MIB(2) >> 12)) == 0 && frame_owner(mfn(MIB(1019) >> 12)) == 0);
         _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child && status == 0);
@@ -77,9 +91,8 @@ static void test_release(void)
     uint64_t total = now().total;
     CHECK(frame_add_ram(MIB(1) - KIB(64), MIB(1)) == 0);
     CHECK(now().total == total + 16 && frame_known(mfn(0xf0)) && !frame_known(mfn(0xef)));
-    CHECK(frame_claim(MIB(1) - KIB(64), MIB(2), 3) == 0);
-    for (paddr_t p = MIB(1) - KIB(64); p < MIB(2); p += PAGE_SIZE)
-        frame_put(paddr_mfn(p));
+    CHECK(claims(0, MIB(1), 3, MIB(1) - KIB(64), MIB(1)));
+    put_all(MIB(1) - KIB(64), MIB(2) - KIB(64));
 }
 
 static void test_references(void)
@@ -138,9 +151,7 @@ static void test_alloc(void)
 static void test_huge(void)
 {
     struct frame_stats before = now();
-    paddr_t start, end;
     CHECK(frame_add_ram(GIB(128), GIB(128) + (16ull << 40)) == 0);
-    CHECK(frame_next_free(GIB(2), ~0ull, &start, &end) && start == GIB(128) && end == GIB(128) + (16ull << 40));
     CHECK(now().hv == before.hv && now().free == before.free + (16ull << 28));
     CHECK(frame_add_ram(FRAME_PADDR_MAX, FRAME_PADDR_MAX + MIB(1)) == -ENOSPC);
     CHECK(frame_add_ram(FRAME_PADDR_MAX - MIB(4), FRAME_PADDR_MAX) == 0);
