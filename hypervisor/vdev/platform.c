@@ -2,7 +2,7 @@
 /*
  * A domain's board as a whole: which device answers at which port or address, and the timers of all of them.
  *
- * Devices with 8-bit registers get a wide access byte by byte. The RTC and the PM timer are the hardware's, and PCI is
+ * The ports are all of 8 bits: nobody answers wider accesses. The RTC and the PM timer are the hardware's, and PCI is
  * not of this board: exit/ asks vpci_*. Lock: LOCK_VDEV is taken here around each access, but for the local APIC's,
  * which need none.
  */
@@ -61,34 +61,18 @@ static const struct port_row *port_find(uint16_t port)
     return NULL;
 }
 
-/* Behind the row's last port is nobody. */
-static uint32_t row_in(struct domain *d, const struct port_row *row, uint16_t port, unsigned size)
-{
-    uint64_t now = row->timed ? metal_now() : 0;
-    uint32_t value = ~0u >> (32 - 8 * size);
-    for (unsigned i = 0; i < size && port + i <= row->last; i++)
-        value ^= (~row->in(d, port + i, now) & 0xff) << 8 * i;
-    return value;
-}
-
-static void row_out(struct domain *d, const struct port_row *row, uint16_t port, unsigned size, uint32_t value)
-{
-    uint64_t now = row->timed ? metal_now() : 0;
-    for (unsigned i = 0; i < size && port + i <= row->last; i++)
-        row->out(d, port + i, value >> 8 * i, now);
-}
-
 bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
-    const struct port_row *row = d->platform ? port_find(port) : NULL;
+    const struct port_row *row = d->platform && size == 1 ? port_find(port) : NULL;
     if (!row)
         return false;
+    uint64_t now = row->timed ? metal_now() : 0;
     spin_lock(&d->platform->lock);
     if (in)
-        *value = row_in(d, row, port, size);
+        *value = row->in(d, port, now);
     else
-        row_out(d, row, port, size, *value);
+        row->out(d, port, *value, now);
     spin_unlock(&d->platform->lock);
     return true;
 }
