@@ -19,7 +19,6 @@
 
 extern const struct hv_ops svm_ops;
 const struct hv_ops *hv;
-char hv_options[1024];
 
 static void read_features(void)
 {
@@ -27,7 +26,6 @@ static void read_features(void)
     if (top.eax >= 0x80000001)
         ext = cpuid(0x80000001, 0);
     hv_features.x2apic = one.ecx & BIT(21);
-    hv_features.tsc_deadline = one.ecx & BIT(24);
     hv_features.xsave = one.ecx & BIT(26);
     hv_features.mca = one.edx & BIT(14);
     hv_features.smep = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(7);
@@ -35,23 +33,9 @@ static void read_features(void)
     hv_features.gigabyte_pages = ext.edx & BIT(26);
     hv_features.rdtscp = ext.edx & BIT(27);
     hv_features.ibpb = top.eax >= 0x80000008 && cpuid(0x80000008, 0).ebx & BIT(12);
-    hv_features.physical_bits = top.eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+    hv_machine.physical_bits = top.eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
     /* What switch.c has room for: x87, SSE, AVX. */
     hv_features.xcr0 = hv_features.xsave ? cpuid(0xd, 0).eax & 7 : 0;
-}
-
-static void read_machine(void)
-{
-    struct cpuid_result zero = cpuid(0, 0), one = cpuid(1, 0);
-    memcpy(hv_machine.vendor, &zero.ebx, 4);
-    memcpy(hv_machine.vendor + 4, &zero.edx, 4);
-    memcpy(hv_machine.vendor + 8, &zero.ecx, 4);
-    hv_machine.stepping = one.eax & 15;
-    hv_machine.family = (one.eax >> 8 & 15) + (one.eax >> 20 & 0xff);
-    hv_machine.model = (one.eax >> 4 & 15) | (one.eax >> 12 & 0xf0);
-    hv_machine.command_line = hv_options;
-    hv_machine.physical_bits = hv_features.physical_bits;
-    hv_machine.console_port = console_uart();
 }
 
 /* The machine's memory as INT 15h would tell it, for tools and the control domain's map. */
@@ -110,20 +94,18 @@ noreturn void hv_main(const struct bootinfo *info)
     uint64_t entered = rdtsc();
     struct cpu *c = cpu_alloc(0, 0);
     wrmsr(MSR_GS_BASE, (uint64_t)c);
-    str_copy(hv_options, (const char *)info->hypervisor_command_line, sizeof(hv_options));
-    console_init(hv_options);
+    str_copy(hv_machine.command_line, (const char *)info->hypervisor_command_line, sizeof(hv_machine.command_line));
+    console_init(hv_machine.command_line);
     log_line("Bulkhead hypervisor %s at %lx, loaded by bulkhead.efi", HV_VERSION, info->image_start);
     read_features();
     paging_init(info);
     traps_init(c);
     c->stack_top = stack_alloc();
     smp_reserve();
-    read_machine();
     read_memory_map();
     board_init(hv_bootinfo->rsdp);
     clock_init();
     apic_init();
-    apic_cpu_on();
     c->apic_id = apic_id();
     pci_init();
     choose_vendor();
@@ -136,10 +118,9 @@ noreturn void hv_main(const struct bootinfo *info)
              iommu_remaps_interrupts() ? "remapped"
              : iommu_present()         ? "confined, interrupts not remapped"
                                        : "not confined: no IOMMU");
-    hv_control_domain = dom0_build(hv_bootinfo, hv_options);
+    hv_control_domain = dom0_build(hv_bootinfo, hv_machine.command_line);
     boot_free();
-    if (console_uart() && !irq_route_isa(console_uart() == 0x3f8 ? 4 : 3, VECTOR_SERIAL))
-        console_enable_input();
+    console_enable_input();
     log_line("The control domain starts, %lu thousand ticks after the hypervisor.", (rdtsc() - entered) / 1000);
     dom0_start(hv_control_domain);
     /* On a stack with a hole below, which the boot stack has not. */

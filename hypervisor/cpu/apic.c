@@ -16,7 +16,6 @@
 /* Offsets in the xAPIC's page; the x2APIC's MSR is 0x800 + offset / 16. */
 enum {
     APIC_ID = 0x20,
-    APIC_VERSION = 0x30,
     APIC_TPR = 0x80,
     APIC_EOI = 0xb0,
     APIC_SVR = 0xf0,
@@ -34,12 +33,10 @@ enum {
 };
 
 #define MSR_X2APIC 0x800
-#define MSR_TSC_DEADLINE 0x6e0
 #define APIC_BASE_X2 BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
 #define LVT_MASKED BIT(16)
 #define LVT_NMI 0x400
-#define LVT_TSC_DEADLINE BIT(18)
 #define ICR_PENDING BIT(12)
 #define ICR_ASSERT BIT(14)
 #define SVR_ENABLE BIT(8)
@@ -47,7 +44,7 @@ enum {
 #define CALIBRATION_STRETCHES 4
 #define CALIBRATION_TICKS (1u << 18)
 
-static bool x2, deadline;
+static bool x2;
 static volatile uint8_t *window;
 static uint64_t counts_per_tick; /* of the count-down timer, 32.32 */
 
@@ -92,8 +89,6 @@ void apic_startup_ipi(uint32_t apic_id, uint8_t page) { icr_send(apic_id, ICR_AS
  * may come between two reads: of some stretches the one counts whose ends took the least time. */
 static void timer_measure(void)
 {
-    reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-    reg_write(APIC_LVT_TIMER, LVT_MASKED | VECTOR_TIMER);
     reg_write(APIC_TIMER_COUNT, ~0u);
     uint64_t least = ~0ull;
     for (unsigned stretch = 0; stretch < CALIBRATION_STRETCHES; stretch++) {
@@ -115,18 +110,12 @@ static void timer_measure(void)
 
 void apic_init(void)
 {
-    uint64_t base = rdmsr(MSR_APIC_BASE);
     x2 = hv_features.x2apic;
-    deadline = hv_features.tsc_deadline;
     if (!x2)
-        window = metal_map_mmio(base & PAGE_MASK & (BIT(52) - 1), PAGE_SIZE);
-    if (!x2 && !window)
-        panic("No address space for the local APIC");
+        window = metal_map_mmio(rdmsr(MSR_APIC_BASE) & PAGE_MASK & (BIT(52) - 1), PAGE_SIZE);
     apic_cpu_on();
-    if (!deadline)
-        timer_measure();
-    log_line("APIC: %s, %s timer of %lu MHz", x2 ? "x2APIC" : "xAPIC", deadline ? "TSC deadline" : "count-down",
-             (deadline ? hv_tsc_khz : hv_tsc_khz * counts_per_tick >> 32) / 1000);
+    timer_measure();
+    log_line("APIC: %s, timer of %lu MHz", x2 ? "x2APIC" : "xAPIC", (hv_tsc_khz * counts_per_tick >> 32) / 1000);
 }
 
 void apic_cpu_on(void)
@@ -138,32 +127,18 @@ void apic_cpu_on(void)
         wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2);
     reg_write(APIC_TPR, 0);
     reg_write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
-    unsigned lvts = reg_read(APIC_VERSION) >> 16 & 0xff;
     reg_write(APIC_LVT_LINT0, LVT_MASKED); /* nobody listens to the PICs */
     reg_write(APIC_LVT_LINT1, LVT_NMI);
-    if (lvts >= 4)
-        reg_write(APIC_LVT_PERF, LVT_MASKED);
-    if (lvts >= 5)
-        reg_write(APIC_LVT_THERMAL, LVT_MASKED);
+    reg_write(APIC_LVT_PERF, LVT_MASKED);
+    reg_write(APIC_LVT_THERMAL, LVT_MASKED);
     reg_write(APIC_LVT_ERROR, LVT_MASKED);
-    if (deadline) {
-        reg_write(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_TIMER);
-        /* In xAPIC mode the write above and the first one of the MSR are not ordered (SDM 10.5.4.1). */
-        __asm__ volatile("mfence" : : : "memory");
-    } else {
-        reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-        reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
-    }
+    reg_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+    reg_write(APIC_LVT_TIMER, VECTOR_TIMER);
 }
 
 void apic_timer_set(uint64_t ticks)
 {
-    if (deadline) {
-        wrmsr(MSR_TSC_DEADLINE, ticks ? rdtsc() + ticks : 0);
-        return;
-    }
-    uint64_t counts = MIN(ticks, ~0u);
-    counts = (counts * (counts_per_tick >> 32)) + ((counts * (uint32_t)counts_per_tick) >> 32);
+    uint64_t counts = (unsigned __int128)ticks * counts_per_tick >> 32;
     reg_write(APIC_TIMER_COUNT, ticks ? MAX(MIN(counts, ~0u), 1) : 0);
 }
 

@@ -20,9 +20,9 @@ enum {
     VECTOR_SPURIOUS = 0xff,
 };
 
-/* Once, on the first CPU: chooses x2APIC or xAPIC, measures the timer. After clock_init(). */
+/* Once, on the first CPU, which it switches on: chooses x2APIC or xAPIC, measures the timer. After clock_init(). */
 void apic_init(void);
-void apic_cpu_on(void); /* each CPU, after apic_init(); again after S3 */
+void apic_cpu_on(void); /* each other CPU, after apic_init(); all again after S3 */
 uint32_t apic_id(void);
 uint32_t apic_id_of(unsigned cpu);
 void apic_eoi(void);

@@ -6,6 +6,7 @@
  * it, goes without (console_force).
  * Input belongs to the control domain; three Ctrl-A switch it to the hypervisor's debug keys and back (debugkeys.c).
  */
+#include "apic.h"
 #include "cpu.h"
 #include "x86.h"
 
@@ -14,6 +15,7 @@
 #include <hv/evtchn.h>
 #include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/machine.h>
 #include <hv/metal.h>
 
 #include <stdarg.h>
@@ -23,6 +25,8 @@
 #define INPUT_SIZE 256u
 #define SWITCH_KEY 1 /* Ctrl-A */
 #define LOG_GUEST_BURST 20
+#define COM1 0x3f8
+#define COM2 0x2f8
 
 enum {
     UART_DATA = 0,
@@ -82,8 +86,10 @@ static void put(char c)
         ring_start = ring_end - RING_SIZE;
 }
 
-static void uart_setup(void)
+void console_resume(void)
 {
+    if (!uart)
+        return;
     outb(uart + UART_LCR, 0x80); /* 115,200 baud */
     outb(uart + UART_DATA, 1);
     outb(uart + UART_IER, 0);
@@ -95,21 +101,12 @@ static void uart_setup(void)
 
 void console_init(const char *options)
 {
-    uart = option_is(options, "console", "com1", true)    ? 0x3f8
-           : option_is(options, "console", "com2", false) ? 0x2f8
-                                                          : 0;
+    uart = option_is(options, "console", "com1", true) ? COM1 : option_is(options, "console", "com2", false) ? COM2 : 0;
     if (uart && inb(uart + UART_LSR) == 0xff)
         uart = 0;
+    hv_machine.console_port = uart;
     console_resume();
 }
-
-void console_resume(void)
-{
-    if (uart)
-        uart_setup();
-}
-
-uint16_t console_uart(void) { return uart; }
 
 static void write_all(const char *text, size_t length)
 {
@@ -225,6 +222,8 @@ void console_poll(void)
 
 void console_enable_input(void)
 {
+    if (!uart || irq_route_isa(uart == COM1 ? 4 : 3, VECTOR_SERIAL))
+        return;
     input_on = true;
     console_resume();
 }

@@ -57,8 +57,7 @@ static inline struct cpu *this_cpu(void)
 
 /* What was found about this computer; the same on all CPUs. */
 struct cpu_features {
-    bool rdtscp, x2apic, tsc_deadline, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca;
-    unsigned physical_bits;
+    bool rdtscp, x2apic, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca;
     uint32_t asids;
     uint64_t xcr0; /* state components that are switched */
 };
@@ -102,7 +101,9 @@ bool power_parking(void); /* all CPUs shall come to power_park(), without a vCPU
 noreturn void power_park(void);
 /* All CPUs stop, the machine with them. */
 noreturn void machine_stop(bool reboot);
-bool power_stopping(void);
+noreturn void machine_crashed(void); /* they stop, or the machine reboots, as configured */
+noreturn void machine_crashed(void); /* they stop, or the machine reboots, as configured */
+extern _Atomic bool hv_stopping;
 void power_wake(void); /* the first CPU, as soon as it runs again */
 
 /* --- clock.c -------------------------------------------------------------------------------------------------------
@@ -122,14 +123,9 @@ void console_init(const char *options);
 void console_poll(void);     /* the line's interrupt: takes what was typed */
 void console_force(bool on); /* without its lock; counted */
 void console_enable_input(void);
-void console_resume(void);   /* after S3 */
-uint16_t console_uart(void); /* its first port; 0: none */
+void console_resume(void); /* after S3 */
 
 /* --- efi.c -------------------------------------------------------------------------------------------------------- */
 void efi_init(void);
-
-/* --- main.c: the board's tables ------------------------------------------------------------------------------------
- */
-extern char hv_options[1024];
 
 #endif

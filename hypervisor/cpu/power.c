@@ -21,6 +21,7 @@
 #include <hv/iommu.h>
 #include <hv/lib.h>
 #include <hv/log.h>
+#include <hv/machine.h>
 #include <hv/metal.h>
 #include <hv/ops.h>
 #include <hv/vdev.h>
@@ -55,17 +56,14 @@ static noreturn void machine_reset(void)
     for (unsigned i = 0; i < 100000; i++)
         inb(0x80);
     __asm__ volatile("lidt %0; int3" : : "m"(none));
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    halt_for_ever();
 }
 
-static _Atomic bool stopping;
-
-bool power_stopping(void) { return load_relaxed(&stopping); }
+_Atomic bool hv_stopping;
 
 void machine_stop(bool reboot)
 {
-    stopping = true;
+    hv_stopping = true;
     for (unsigned i = 0; i < hv_nr_cpus; i++)
         if (hv_cpus[i] && hv_cpus[i] != this_cpu() && load_relaxed(&hv_cpus[i]->online))
             apic_nmi(hv_cpus[i]->apic_id);
@@ -74,15 +72,16 @@ void machine_stop(bool reboot)
         machine_reset();
     }
     log_line("Stopped. Reset or switch off.");
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    halt_for_ever();
 }
+
+void machine_crashed(void) { machine_stop(!option_is(hv_machine.command_line, "reboot", "off", false)); }
 
 void metal_machine_end(uint32_t code)
 {
     if (code == SHUTDOWN_crash) {
         log_line("The control domain has crashed; its last words are above.");
-        machine_stop(!option_is(hv_options, "reboot", "off", false));
+        machine_crashed();
     }
     if (code == SHUTDOWN_reboot)
         machine_reset();
@@ -172,8 +171,7 @@ void power_park(void)
         fall_asleep();
     wbinvd();
     store_release(&c->online, false); /* pairs with fall_asleep() */
-    for (;;)
-        __asm__ volatile("cli; hlt");
+    halt_for_ever();
 }
 
 /* --- waking up ---------------------------------------------------------------------------------------------------- */

@@ -21,7 +21,6 @@
 #define TSS_SELECTOR 24
 #define GATE_INTERRUPT 0x8e00ull
 
-enum ist { IST_NMI = 1, IST_DOUBLE_FAULT, IST_MACHINE_CHECK };
 enum {
     VECTOR_NMI = 2,
     VECTOR_DOUBLE_FAULT = 8,
@@ -34,10 +33,13 @@ extern char trap_stubs[], hv_image[], hv_text_end[];
 extern char rdmsr_safe_at[], rdmsr_safe_failed[];
 void gdt_load(const struct descriptor_pointer *p);
 
-static struct packed {
+static struct packed gate {
     uint16_t offset0, selector, flags, offset1;
     uint32_t offset2, zero;
 } idt[256] __attribute__((aligned(16)));
+
+/* Those that come whatever the stack is like have one of their own. */
+static const uint8_t ist_of[256] = { [VECTOR_NMI] = 1, [VECTOR_DOUBLE_FAULT] = 2, [VECTOR_MACHINE_CHECK] = 3 };
 
 /* Names of functions, made by the build from the linked image (symbols.py): sorted by address. */
 struct symbol {
@@ -86,30 +88,12 @@ static void mce_enable(void)
         wrmsr(MSR_MCG_CTL, ~0ull);
 }
 
-static void idt_set(unsigned vector, unsigned ist)
-{
-    uint64_t to = (uint64_t)trap_stubs + vector * 16;
-    idt[vector].offset0 = to;
-    idt[vector].selector = KERNEL_CS;
-    idt[vector].flags = GATE_INTERRUPT | ist;
-    idt[vector].offset1 = to >> 16;
-    idt[vector].offset2 = to >> 32;
-}
-
-static void idt_fill(void)
-{
-    if (idt[0].selector)
-        return;
-    for (unsigned i = 0; i < 256; i++)
-        idt_set(i, 0);
-    idt_set(VECTOR_NMI, IST_NMI);
-    idt_set(VECTOR_DOUBLE_FAULT, IST_DOUBLE_FAULT);
-    idt_set(VECTOR_MACHINE_CHECK, IST_MACHINE_CHECK);
-}
-
 void traps_init(struct cpu *c)
 {
-    idt_fill();
+    for (unsigned i = 0; i < 256 && !c->id; i++) {
+        uint64_t to = (uint64_t)trap_stubs + i * 16;
+        idt[i] = (struct gate){ to, KERNEL_CS, GATE_INTERRUPT | ist_of[i], to >> 16, to >> 32, 0 };
+    }
     if (!c->tss.ist[0])
         for (unsigned i = 0; i < 3; i++)
             c->tss.ist[i] = stack_alloc();
@@ -179,28 +163,7 @@ static void dump_vcpu(void)
         hv->dump(v);
 }
 
-static void crash_dump(const struct trap_frame *f)
-{
-    log_line("CPU %u: exception %lu %s, code %lx", this_cpu()->id, f->vector,
-             f->vector < ARRAY_SIZE(names) ? names[f->vector] : "", f->code);
-    log_line("rip %016lx  rsp %016lx  rflags %08lx  cs %lx ss %lx", f->rip, f->rsp, f->rflags, f->cs, f->ss);
-    log_line("rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
-    log_line("rsi %016lx  rdi %016lx  rbp %016lx  r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
-    log_line("r9  %016lx  r10 %016lx  r11 %016lx  r12 %016lx", f->r9, f->r10, f->r11, f->r12);
-    log_line("r13 %016lx  r14 %016lx  r15 %016lx", f->r13, f->r14, f->r15);
-    log_line("cr0 %lx  cr2 %016lx  cr3 %lx  cr4 %lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
-    log_line("Backtrace:");
-    backtrace(f->rip, f->rbp, f->rsp);
-    dump_vcpu();
-}
-
 /* --- the end ------------------------------------------------------------------------------------------------------ */
-
-static noreturn void wait_for_ever(void)
-{
-    for (;;)
-        __asm__ volatile("cli; hlt");
-}
 
 /* The first one to crash tells its story. One that crashes again while it does so has nothing more to tell. */
 static void crash_begin(void)
@@ -212,18 +175,33 @@ static void crash_begin(void)
     if (atomic_compare_exchange_strong(&teller, &none, this_cpu()->id))
         return;
     if (none == this_cpu()->id)
-        machine_stop(!option_is(hv_options, "reboot", "off", false));
-    wait_for_ever();
+        machine_crashed();
+    halt_for_ever();
 }
 
-static void die(const struct trap_frame *f)
+static noreturn void crash_end(uint64_t rip, uint64_t rbp, uint64_t rsp)
+{
+    log_line("Backtrace:");
+    backtrace(rip, rbp, rsp);
+    dump_vcpu();
+    machine_crashed();
+}
+
+static noreturn void die(const struct trap_frame *f)
 {
     crash_begin();
     log_line("\nBulkhead's hypervisor has crashed. Please report all of this.");
     if (f->vector == VECTOR_MACHINE_CHECK)
         mce_report();
-    crash_dump(f);
-    machine_stop(!option_is(hv_options, "reboot", "off", false));
+    log_line("CPU %u: exception %lu %s, code %lx", this_cpu()->id, f->vector,
+             f->vector < ARRAY_SIZE(names) ? names[f->vector] : "", f->code);
+    log_line("rip %016lx  rsp %016lx  rflags %08lx  cs %lx ss %lx", f->rip, f->rsp, f->rflags, f->cs, f->ss);
+    log_line("rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+    log_line("rsi %016lx  rdi %016lx  rbp %016lx  r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
+    log_line("r9  %016lx  r10 %016lx  r11 %016lx  r12 %016lx", f->r9, f->r10, f->r11, f->r12);
+    log_line("r13 %016lx  r14 %016lx  r15 %016lx", f->r13, f->r14, f->r15);
+    log_line("cr0 %lx  cr2 %016lx  cr3 %lx  cr4 %lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+    crash_end(f->rip, f->rbp, f->rsp);
 }
 
 void panic(const char *format, ...)
@@ -235,12 +213,8 @@ void panic(const char *format, ...)
     va_end(args);
     crash_begin();
     log_line("\nBulkhead's hypervisor stops: %s", text);
-    log_line("Backtrace:");
-    uint64_t rsp;
-    __asm__ volatile("mov %%rsp, %0" : "=r"(rsp));
-    backtrace((uint64_t)__builtin_return_address(0), (uint64_t)__builtin_frame_address(0), rsp);
-    dump_vcpu();
-    machine_stop(!option_is(hv_options, "reboot", "off", false));
+    uint64_t frame = (uint64_t)__builtin_frame_address(0);
+    crash_end((uint64_t)__builtin_return_address(0), *(uint64_t *)frame, frame);
 }
 
 void metal_machine_check(void)
@@ -256,8 +230,8 @@ void hv_bug(const char *file, int line, const char *what) { panic("%s:%d: %s", f
  * the middle of a log line. */
 static void nmi(const struct trap_frame *f)
 {
-    if (power_stopping())
-        wait_for_ever();
+    if (load_relaxed(&hv_stopping))
+        halt_for_ever();
     uint8_t reason = inb(0x61);
     console_force(true);
     log_line("CPU %u: NMI%s%s", this_cpu()->id, reason & 0x80 ? ", PCI system error" : "",

@@ -116,6 +116,11 @@ static inline void invlpg(const void *p) { __asm__ volatile("invlpg (%0)" : : "r
 static inline void irq_off(void) { __asm__ volatile("cli" : : : "memory"); }
 /* Sleeps until an interrupt, which is taken before this returns. */
 static inline void halt_once(void) { __asm__ volatile("sti; hlt; cli" : : : "memory"); }
+static inline noreturn void halt_for_ever(void)
+{
+    for (;;)
+        __asm__ volatile("cli; hlt");
+}
 static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
 struct packed descriptor_pointer {

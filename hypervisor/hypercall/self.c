@@ -252,9 +252,7 @@ long hc_version(struct hc_call *c)
     case XENVER_pagesize: return c->arg[1] ? -EINVAL : (long)PAGE_SIZE;
     case XENVER_guest_handle: return guest_write(c->v, c->arg[1], c->d->handle, sizeof(c->d->handle));
     case XENVER_commandline:
-        if (!c->d->control || !hv_machine.command_line)
-            return put_string(c, "", sizeof(xen_commandline_t));
-        return put_string(c, hv_machine.command_line, sizeof(xen_commandline_t));
+        return put_string(c, c->d->control ? hv_machine.command_line : "", sizeof(xen_commandline_t));
     default: return -ENOSYS;
     }
 }

@@ -225,7 +225,7 @@ static void fake_control_domain(unsigned vcpus)
     hv_machine.e820 = d->e820;
     hv_machine.nr_e820 = 1;
     hv_machine.max_page = 0xffff;
-    hv_machine.command_line = "console=com1";
+    strcpy(hv_machine.command_line, "console=com1");
     hv_machine.cpu[0].acpi_id = 1;
     hv_machine.cpu[1].acpi_id = 2;
     d->vcpu[0]->initialised = true;
