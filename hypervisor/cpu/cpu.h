@@ -12,7 +12,8 @@
 #include <hv/types.h>
 
 #define MAX_CPUS 256
-#define STACK_SIZE (4 * PAGE_SIZE)
+#define STACK_ORDER 2
+#define STACK_SIZE (PAGE_SIZE << STACK_ORDER)
 
 struct vcpu;
 
@@ -74,6 +75,11 @@ struct trap_frame {
 /* Builds it from the loader's map; afterwards RAM is in the direct map and the allocator has what is free. */
 void paging_init(const struct bootinfo *info);
 void paging_load(void); /* this CPU: CR3, CR4, EFER, PAT */
+/* Maps a range in the page tables of `tree`, which are made as needed; entries there are replaced. False: no memory. */
+#define PTE_P BIT(0)
+#define PTE_W BIT(1)
+#define PTE_UNCACHED (BIT(3) | BIT(4))
+bool paging_map(paddr_t tree, uint64_t va, paddr_t pa, uint64_t size, uint64_t flags);
 /* A stack with an unmapped page below; its top. */
 uint64_t stack_alloc(void);
 /* Identity-maps one page for the APs' first steps, and takes it back. */

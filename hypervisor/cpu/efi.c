@@ -19,8 +19,6 @@
 
 #define RUNTIME_SIGNATURE 0x56524553544e5552ull /* "RUNTSERV" */
 #define ATTRIBUTE_RUNTIME BIT(63)
-#define TABLE_FLAGS (BIT(0) | BIT(1))
-#define UNCACHED (BIT(3) | BIT(4))
 
 struct efi_info hv_efi;
 static uint16_t vendor[64];
@@ -29,34 +27,14 @@ static uint64_t *root;
 static uint64_t saved_cr3, saved_cr4;
 static spinlock_t runtime_lock = SPINLOCK(LOCK_CONSOLE - 3);
 
-/* One page of the firmware's, at its own address. */
-static bool map_page(paddr_t page, uint64_t flags)
-{
-    uint64_t *table = root;
-    for (unsigned level = 3; level; level--) {
-        uint64_t *entry = &table[page >> (12 + 9 * level) & 511];
-        if (!*entry) {
-            void *new = page_alloc();
-            if (!new)
-                return false;
-            *entry = ptr_paddr(new) | TABLE_FLAGS;
-        }
-        table = paddr_ptr(*entry & PAGE_MASK);
-    }
-    table[page >> 12 & 511] = page | TABLE_FLAGS | flags;
-    return true;
-}
-
 static bool map_firmware(void)
 {
     const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
     for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
         bool device = r->kind == BOOT_MMIO;
-        if (!(r->efi_attributes & ATTRIBUTE_RUNTIME) || (device && r->end - r->start > MIB(16)))
-            continue;
-        for (paddr_t page = r->start; page < r->end; page += PAGE_SIZE)
-            if (!map_page(page, device ? UNCACHED : 0))
-                return false;
+        if (r->efi_attributes & ATTRIBUTE_RUNTIME && !paging_map(ptr_paddr(root), r->start, r->start, r->end - r->start,
+                                                                 PTE_P | PTE_W | (device ? PTE_UNCACHED : 0)))
+            return false;
     }
     return true;
 }

@@ -21,10 +21,6 @@
 
 #define FRAME_TABLE 0xffffc00000000000ul
 #define WINDOW 0xffffe00000000000ul
-#define PTE_P BIT(0)
-#define PTE_W BIT(1)
-#define PTE_PWT BIT(3)
-#define PTE_PCD BIT(4)
 #define PTE_LARGE BIT(7)
 #define PTE_GLOBAL BIT(8)
 #define PTE_NX BIT(63)
@@ -40,17 +36,17 @@ static paddr_t root;
 static bool on_own_tables;
 static paddr_t early_low, early_top; /* RAM that tables are taken from, downwards, until the allocator is there */
 static bool allocator_ready;
-static spinlock_t window_lock = SPINLOCK(LOCK_CONSOLE - 1);
+static spinlock_t window_lock = SPINLOCK(LOCK_FRAME - 1); /* new tables come from the allocator */
 static uint64_t window_next = WINDOW;
 
 static uint64_t *table_at(paddr_t p) { return on_own_tables ? paddr_ptr(p) : (uint64_t *)p; }
 
+/* 0: no memory; only when the control domain may have used it up. */
 static paddr_t table_new(void)
 {
     if (allocator_ready) {
         void *page = page_alloc();
-        BUG_ON(!page);
-        return ptr_paddr(page);
+        return page ? ptr_paddr(page) : 0;
     }
     if (early_top - early_low < PAGE_SIZE)
         panic("Too little memory below 4 GiB for page tables.");
@@ -59,27 +55,23 @@ static paddr_t table_new(void)
     return early_top;
 }
 
-/* The entry for `va` in its table of `level`; tables on the way are made. */
-static uint64_t *entry_for(uint64_t va, unsigned level)
+/* The entry for `va` in its table of `level`; tables on the way are made. NULL: no memory. */
+static uint64_t *entry_for(paddr_t tree, uint64_t va, unsigned level)
 {
-    paddr_t at = root;
     for (unsigned l = 4; l > level; l--) {
-        uint64_t *entry = &table_at(at)[va >> (12 + 9 * (l - 1)) & 511];
-        if (!(*entry & PTE_P))
-            *entry = table_new() | PTE_P | PTE_W;
+        uint64_t *entry = &table_at(tree)[va >> (12 + 9 * (l - 1)) & 511];
+        paddr_t table = *entry ? 0 : table_new();
+        if (!*entry && !table)
+            return NULL;
+        if (table)
+            *entry = table | PTE_P | PTE_W;
         BUG_ON(*entry & PTE_LARGE);
-        at = *entry & PTE_ADDRESS;
+        tree = *entry & PTE_ADDRESS;
     }
-    return &table_at(at)[va >> (12 + 9 * (level - 1)) & 511];
+    return &table_at(tree)[va >> (12 + 9 * (level - 1)) & 511];
 }
 
-/* Maps one page of size 4 KiB << 9 * (level - 1). */
-static void map_one(uint64_t va, paddr_t pa, unsigned level, uint64_t flags)
-{
-    *entry_for(va, level) = pa | flags | (level > 1 ? PTE_LARGE : 0);
-}
-
-static void map_range(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
+bool paging_map(paddr_t tree, uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
 {
     while (size) {
         unsigned level = 1;
@@ -89,17 +81,20 @@ static void map_range(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
         else if (!(both & (MIB(2) - 1)) && size >= MIB(2))
             level = 2;
         uint64_t step = PAGE_SIZE << (9 * (level - 1));
-        map_one(va, pa, level, flags);
+        uint64_t *entry = entry_for(tree, va, level);
+        if (!entry)
+            return false;
+        *entry = pa | flags | (level > 1 ? PTE_LARGE : 0);
         va += step;
         pa += step;
         size -= step;
     }
+    return true;
 }
 
-static bool in_direct_map(uint32_t kind)
+static void map(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
 {
-    return kind == BOOT_RAM || kind == BOOT_LOADER || kind == BOOT_ACPI || kind == BOOT_ACPI_NVS ||
-           kind == BOOT_RUNTIME_CODE || kind == BOOT_RUNTIME_DATA;
+    BUG_ON(!paging_map(root, va, pa, size, flags));
 }
 
 /* The largest free range the loader's tables reach gives the first table pages. */
@@ -121,24 +116,24 @@ static void map_image(const struct bootinfo *info)
 {
     paddr_t pa = info->image_start;
     uint64_t text = (uint64_t)hv_image, ro = (uint64_t)hv_text_end, rw = (uint64_t)hv_rodata_end;
-    map_range(text, pa, ro - text, PTE_P | PTE_GLOBAL);
-    map_range(ro, pa + (ro - text), rw - ro, PTE_P | PTE_NX | PTE_GLOBAL);
-    map_range(rw, pa + (rw - text), (uint64_t)hv_image_end - rw, DATA);
+    map(text, pa, ro - text, PTE_P | PTE_GLOBAL);
+    map(ro, pa + (ro - text), rw - ro, PTE_P | PTE_NX | PTE_GLOBAL);
+    map(rw, pa + (rw - text), (uint64_t)hv_image_end - rw, DATA);
 }
 
 static void map_ram(const struct bootinfo *info, const struct boot_range *r)
 {
     paddr_t image_end = info->image_start + ROUND_UP(info->image_size, PAGE_SIZE);
     paddr_t cut = MIN(MAX(info->image_start, r->start), r->end), after = MIN(MAX(image_end, r->start), r->end);
-    map_range(hv_direct_map + r->start, r->start, cut - r->start, DATA);
-    map_range(hv_direct_map + after, after, r->end - after, DATA);
+    map(hv_direct_map + r->start, r->start, cut - r->start, DATA);
+    map(hv_direct_map + after, after, r->end - after, DATA);
 }
 
 /* The allocator backs the frame table with its lock held, so tables for that must be there already: one for 256 GiB. */
 static void prepare_frame_table(const struct boot_range *r)
 {
     for (uint64_t chunk = r->start / FRAME_CHUNK; chunk <= (r->end - 1) / FRAME_CHUNK; chunk = (chunk | 511) + 1)
-        entry_for(FRAME_TABLE + chunk * MIB(2), 2);
+        entry_for(root, FRAME_TABLE + chunk * MIB(2), 2);
 }
 
 void paging_load(void)
@@ -176,7 +171,7 @@ void paging_init(const struct bootinfo *info)
     root = table_new();
     map_image(info);
     for (unsigned i = 0; i < info->nr_ranges; i++)
-        if (in_direct_map(ranges[i].kind)) {
+        if (ranges[i].kind <= BOOT_RUNTIME_DATA) {
             map_ram(info, &ranges[i]);
             prepare_frame_table(&ranges[i]);
         }
@@ -198,48 +193,46 @@ void paging_init(const struct bootinfo *info)
     keep_bootinfo();
 }
 
-void metal_back_frame_table(uint64_t chunk, paddr_t at) { map_one(FRAME_TABLE + chunk * MIB(2), at, 2, DATA); }
+void metal_back_frame_table(uint64_t chunk, paddr_t at) { map(FRAME_TABLE + chunk * MIB(2), at, MIB(2), DATA); }
 
-/* `size` bytes of the window, with an unmapped page before them. */
-static uint64_t window_take(uint64_t size)
+/* Maps this in the window, behind an unmapped page, with large pages if it is large; 0: no memory. */
+static uint64_t window_map(paddr_t pa, uint64_t size, uint64_t flags)
 {
+    spin_lock(&window_lock);
     uint64_t va = window_next + PAGE_SIZE;
-    window_next = va + ROUND_UP(size, PAGE_SIZE);
-    return va;
+    if (size >= MIB(2))
+        va = ROUND_UP(va, MIB(2)) + pa % MIB(2);
+    window_next = va + size;
+    bool done = paging_map(root, va, pa, size, flags);
+    spin_unlock(&window_lock);
+    return done ? va : 0;
 }
 
 uint64_t stack_alloc(void)
 {
-    spin_lock(&window_lock);
-    uint64_t va = window_take(STACK_SIZE);
-    for (uint64_t at = va; at < va + STACK_SIZE; at += PAGE_SIZE)
-        map_one(at, table_new(), 1, DATA);
-    spin_unlock(&window_lock);
+    void *pages = pages_alloc(STACK_ORDER);
+    uint64_t va = pages ? window_map(ptr_paddr(pages), STACK_SIZE, DATA) : 0;
+    BUG_ON(!va);
     return va + STACK_SIZE;
 }
 
 void *metal_map_mmio(paddr_t base, size_t size)
 {
     paddr_t first = base & PAGE_MASK;
-    uint64_t length = ROUND_UP(base + size - first, PAGE_SIZE);
-    spin_lock(&window_lock);
-    uint64_t va = window_take(length);
-    for (uint64_t done = 0; done < length; done += PAGE_SIZE)
-        map_one(va + done, first + done, 1, DATA | PTE_PCD | PTE_PWT);
-    spin_unlock(&window_lock);
-    return (void *)(va + (base - first));
+    uint64_t va = window_map(first, ROUND_UP(base + size - first, PAGE_SIZE), DATA | PTE_UNCACHED);
+    return va ? (void *)(va + (base - first)) : NULL;
 }
 
 /* Its tables are kept for the next start. */
 paddr_t paging_trampoline(paddr_t page)
 {
-    map_one(page, page, 1, PTE_P);
+    map(page, page, PAGE_SIZE, PTE_P);
     return root;
 }
 
 void paging_trampoline_done(paddr_t page)
 {
-    map_one(page, page, 1, 0);
+    *entry_for(root, page, 1) = 0;
     invlpg((void *)page);
 }
 
