@@ -10,6 +10,7 @@
 #include "cpu.h"
 #include "x86.h"
 
+#include <hv/board.h>
 #include <hv/log.h>
 #include <hv/metal.h>
 
@@ -142,13 +143,9 @@ void apic_timer_set(uint64_t ticks)
     reg_write(APIC_TIMER_COUNT, ticks ? MAX(MIN(counts, ~0u), 1) : 0);
 }
 
-static volatile uint8_t *ioapics[IOAPIC_MAX];
+static volatile uint8_t *ioapics[BOARD_MAX_IOAPICS];
 
-bool ioapic_map(unsigned io, paddr_t address)
-{
-    ioapics[io] = metal_map_mmio(address, PAGE_SIZE);
-    return ioapics[io];
-}
+void ioapic_map(unsigned io, paddr_t address) { ioapics[io] = metal_map_mmio(address, PAGE_SIZE); }
 
 uint32_t ioapic_read(unsigned io, uint8_t reg)
 {

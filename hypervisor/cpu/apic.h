@@ -34,19 +34,15 @@ void apic_startup_ipi(uint32_t apic_id, uint8_t page); /* starts at page << 12 *
 void apic_timer_set(uint64_t ticks);
 
 /* Registers of IOAPIC number `io` (82093AA data sheet): 0x10 + 2n and 0x11 + 2n are line n's entry. */
-#define IOAPIC_MAX 16
 #define IOAPIC_VERSION 0x01
 #define IOAPIC_ENTRY(n) (0x10 + 2 * (n))
-bool ioapic_map(unsigned io, paddr_t address);
+void ioapic_map(unsigned io, paddr_t address);
 uint32_t ioapic_read(unsigned io, uint8_t reg);
 void ioapic_write(unsigned io, uint8_t reg, uint32_t value);
 void ioapic_directed_eoi(unsigned io, uint8_t vector); /* version 0x20 and later */
 
 /* --- irq.c: what boot and the traps ask of it --- */
-/* An IOAPIC of the MADT; all its lines are masked. 0, -ENOSPC, -ENOMEM. */
-must_check int irq_add_ioapic(uint8_t id, uint32_t gsi_base, paddr_t address);
-/* ISA interrupt `isa` is wired to line `gsi`; flags as in the MADT (polarity 1:0, trigger 3:2). */
-void irq_add_override(uint8_t isa, uint32_t gsi, uint16_t flags);
+void irq_init(void); /* the board's IOAPICs: all lines are masked */
 /* An ISA interrupt the hypervisor takes itself (the serial line), to a vector above VECTOR_LAST on the first CPU. */
 must_check int irq_route_isa(uint8_t isa, uint8_t vector);
 /* An interrupt of the host, interrupts off, no lock held. */

@@ -2,7 +2,6 @@
 /* Reads the firmware's ACPI tables once and keeps what the hypervisor needs of them. */
 #include <hv/board.h>
 
-#include "apic.h"
 #include "cpu.h"
 
 #include <hv/acpi.h>
@@ -35,6 +34,8 @@ static void add_cpu(uint32_t apic_id, uint32_t acpi_id, uint32_t flags)
 static void read_madt(void)
 {
     struct acpi_table e;
+    for (unsigned irq = 0; irq < ARRAY_SIZE(hv_board.isa); irq++)
+        hv_board.isa[irq].gsi = irq;
     for (uint32_t at = ACPI_MADT_PARTS; acpi_next_part(&hv_board.madt, &at, 1, &e);) {
         if (e.bytes[0] == MADT_LAPIC)
             add_cpu(acpi_field(&e, 3, 1), acpi_field(&e, 2, 1), acpi_field(&e, 4, 4));
@@ -44,6 +45,10 @@ static void read_madt(void)
             hv_board.ioapic[hv_board.nr_ioapics++] = (struct acpi_ioapic){ .id = acpi_field(&e, 2, 1),
                                                                            .address = acpi_field(&e, 4, 4),
                                                                            .gsi_base = acpi_field(&e, 8, 4) };
+        else if (e.bytes[0] == MADT_OVERRIDE && e.size >= 10 && e.bytes[3] < ARRAY_SIZE(hv_board.isa))
+            hv_board.isa[e.bytes[3]] = (struct board_line){ .gsi = acpi_field(&e, 4, 4),
+                                                            .level = (e.bytes[8] >> 2 & 3) == 3,
+                                                            .active_low = (e.bytes[8] & 3) == 3 };
     }
 }
 
@@ -75,16 +80,4 @@ void board_init(paddr_t rsdp)
     hv_board.hpet = acpi_hpet_base(&t);
     hv_board.ivrs = acpi_find(s, &root, "IVRS");
     hv_board.dmar = acpi_find(s, &root, "DMAR");
-}
-
-/* After apic_init(): the interrupt lines and how ISA's are wired. */
-void board_add_ioapics(void)
-{
-    struct acpi_table e;
-    for (unsigned i = 0; i < hv_board.nr_ioapics; i++)
-        if (irq_add_ioapic(hv_board.ioapic[i].id, hv_board.ioapic[i].gsi_base, hv_board.ioapic[i].address))
-            log_line("IOAPIC %u cannot be used: too many.", hv_board.ioapic[i].id);
-    for (uint32_t at = ACPI_MADT_PARTS; acpi_next_part(&hv_board.madt, &at, 1, &e);)
-        if (e.bytes[0] == MADT_OVERRIDE && e.size >= 10)
-            irq_add_override(acpi_field(&e, 3, 1), acpi_field(&e, 4, 4), acpi_field(&e, 8, 2));
 }

@@ -14,6 +14,7 @@
 #include "apic.h"
 #include "cpu.h"
 
+#include <hv/board.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>
@@ -26,8 +27,6 @@
 #define NR_LINES 512
 #define NR_BUCKETS 512
 #define STALE_NS 100000000ull
-#define SECOND 1000000000ull
-#define STORM_PER_SECOND 100000
 
 enum route_flags { ROUTE_GSI = 1, ROUTE_LOGICAL = 2, ROUTE_LEVEL = 4, ROUTE_LOWEST = 8 };
 
@@ -61,30 +60,21 @@ struct binding {
     struct msi_message host;
 };
 
-enum line_mask { MASK_GUEST = 1, MASK_SERVICE = 2, MASK_STORM = 4, MASK_UNBOUND = 8 };
+enum line_mask { MASK_GUEST = 1, MASK_SERVICE = 2, MASK_UNBOUND = 4 };
 
 struct line {
     struct binding *b;
     uint64_t entry; /* of the IOAPIC, without the mask bit */
-    uint64_t since; /* the second that `count` is of */
-    uint32_t count;
     uint8_t io, pin, masks /* enum line_mask; 0: open */;
     bool exists, level, host;
 };
-
-static struct {
-    uint8_t id, version;
-} ioapics[IOAPIC_MAX];
 
 static spinlock_t irq_lock = SPINLOCK(LOCK_IRQ);
 static _Atomic(struct cpu_vectors *) vectors[MAX_CPUS]; /* set once each, under irq_lock */
 static struct binding *buckets[NR_BUCKETS], *free_bindings;
 static struct line lines[NR_LINES];
-static unsigned nr_lines, nr_ioapics;
-static struct {
-    uint16_t gsi, flags;
-} isa[16] = { { 0 }, { 1 }, { 2 },  { 3 },  { 4 },  { 5 },  { 6 },  { 7 },
-              { 8 }, { 9 }, { 10 }, { 11 }, { 12 }, { 13 }, { 14 }, { 15 } };
+static unsigned nr_lines;
+static bool has_eoi_register[BOARD_MAX_IOAPICS];
 
 /* --- vectors --- */
 
@@ -301,7 +291,7 @@ static void line_mask(struct line *l, uint8_t set, uint8_t clear)
  */
 static void line_ack(const struct line *l)
 {
-    if (ioapics[l->io].version >= 0x20) {
+    if (has_eoi_register[l->io]) {
         ioapic_directed_eoi(l->io, l->entry);
         return;
     }
@@ -319,61 +309,50 @@ static void line_program(const struct line *l)
     line_apply(l);
 }
 
-int irq_add_ioapic(uint8_t id, uint32_t gsi_base, paddr_t address)
+void irq_init(void)
 {
-    if (nr_ioapics == IOAPIC_MAX || gsi_base >= NR_LINES)
-        return -ENOSPC;
-    if (!ioapic_map(nr_ioapics, address))
-        return -ENOMEM;
-    uint32_t version = ioapic_read(nr_ioapics, IOAPIC_VERSION);
-    unsigned pins = (version >> 16 & 0xff) + 1;
-    if (gsi_base + pins > NR_LINES || pins > 120)
-        return -ENOSPC;
-    spin_lock(&irq_lock);
-    ioapics[nr_ioapics].id = id;
-    ioapics[nr_ioapics].version = version;
-    for (unsigned pin = 0; pin < pins; pin++) {
-        struct line *l = &lines[gsi_base + pin];
-        *l = (struct line){ .exists = true, .io = nr_ioapics, .pin = pin, .masks = MASK_UNBOUND };
-        line_program(l);
+    for (unsigned io = 0; io < hv_board.nr_ioapics; io++) {
+        uint64_t base = hv_board.ioapic[io].gsi_base;
+        ioapic_map(io, hv_board.ioapic[io].address);
+        uint32_t version = ioapic_read(io, IOAPIC_VERSION);
+        unsigned pins = (version >> 16 & 0xff) + 1;
+        if (base + pins > NR_LINES || pins > 120) {
+            log_line("IOAPIC %u cannot be used: too many lines.", hv_board.ioapic[io].id);
+            continue;
+        }
+        has_eoi_register[io] = (uint8_t)version >= 0x20;
+        for (unsigned pin = 0; pin < pins; pin++) {
+            struct line *l = &lines[base + pin];
+            *l = (struct line){ .exists = true, .io = io, .pin = pin, .masks = MASK_UNBOUND };
+            line_program(l);
+        }
+        nr_lines = MAX(nr_lines, base + pins);
     }
-    nr_ioapics++;
-    nr_lines = MAX(nr_lines, gsi_base + pins);
-    spin_unlock(&irq_lock);
-    return 0;
-}
-
-void irq_add_override(uint8_t irq, uint32_t gsi, uint16_t flags)
-{
-    if (irq >= ARRAY_SIZE(isa) || gsi >= NR_LINES)
-        return;
-    isa[irq].gsi = gsi;
-    isa[irq].flags = flags;
 }
 
 static int requester_of(const struct line *l, uint32_t *sbdf)
 {
-    int32_t found = iommu_remaps_interrupts() ? iommu_ioapic_sbdf(ioapics[l->io].id) : 0;
+    int32_t found = iommu_remaps_interrupts() ? iommu_ioapic_sbdf(hv_board.ioapic[l->io].id) : 0;
     *sbdf = found;
     return found < 0 ? -ENODEV : 0;
 }
 
 int irq_route_isa(uint8_t irq, uint8_t vector)
 {
-    struct line *l = irq < ARRAY_SIZE(isa) ? &lines[isa[irq].gsi] : NULL;
+    const struct board_line *wired = &hv_board.isa[irq];
+    struct line *l = wired->gsi < NR_LINES ? &lines[wired->gsi] : NULL;
     uint32_t sbdf;
-    if (!l || !l->exists || vector <= VECTOR_LAST || requester_of(l, &sbdf))
+    if (!l || !l->exists || requester_of(l, &sbdf))
         return -ENODEV;
-    bool level = (isa[irq].flags >> 2 & 3) == 3, active_low = (isa[irq].flags & 3) == 3;
     struct msi_message m;
     int entry = -1;
     spin_lock(&irq_lock);
-    int rc = l->b || l->host ? -EBUSY : iommu_remap(sbdf, &entry, vector, apic_id_of(0), level, &m);
+    int rc = l->b ? -EBUSY : iommu_remap(sbdf, &entry, vector, apic_id_of(0), wired->level, &m);
     if (!rc) {
         l->host = true;
-        l->level = level;
+        l->level = wired->level;
         l->masks = 0;
-        l->entry = iommu_ioapic_rte(&m, level, active_low, false);
+        l->entry = iommu_ioapic_rte(&m, wired->level, wired->active_low, false);
         line_program(l);
     }
     spin_unlock(&irq_lock);
@@ -402,7 +381,6 @@ static int line_bind(struct line *l, struct domain *d, unsigned cpu, struct rout
     l->masks &= l->level && level ? MASK_GUEST | MASK_SERVICE : MASK_GUEST;
     l->b = b;
     l->level = level;
-    l->count = 0;
     if (bound && l->entry == entry) { /* an edge would be lost while it is masked for the change */
         line_apply(l);
         return 0;
@@ -424,34 +402,25 @@ int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, un
     return rc;
 }
 
-void irq_unbind_gsi(struct domain *d, unsigned gsi)
+void irq_unbind_gsi(unsigned gsi)
 {
-    if (gsi >= NR_LINES)
-        return;
     struct line *l = &lines[gsi];
     spin_lock(&irq_lock);
-    if (l->b && l->b->d == d) {
-        line_mask(l, MASK_UNBOUND, MASK_GUEST | MASK_SERVICE | MASK_STORM);
-        binding_drop(l->b);
-        l->b = NULL;
-    }
+    line_mask(l, MASK_UNBOUND, MASK_GUEST | MASK_SERVICE);
+    binding_drop(l->b);
+    l->b = NULL;
     spin_unlock(&irq_lock);
 }
 
 void irq_mask_gsi(unsigned gsi, bool masked)
 {
-    if (gsi >= NR_LINES)
-        return;
     spin_lock(&irq_lock);
-    if (lines[gsi].b)
-        line_mask(&lines[gsi], masked ? MASK_GUEST : 0, masked ? 0 : MASK_GUEST | MASK_STORM);
+    line_mask(&lines[gsi], masked ? MASK_GUEST : 0, masked ? 0 : MASK_GUEST);
     spin_unlock(&irq_lock);
 }
 
 void irq_gsi_eoi(unsigned gsi)
 {
-    if (gsi >= NR_LINES)
-        return;
     struct line *l = &lines[gsi];
     spin_lock(&irq_lock);
     if (l->masks & MASK_SERVICE) {
@@ -476,27 +445,13 @@ void irq_resume(void)
 
 /* --- when they come --- */
 
-/* A stray vector can come after an unbind; many of them are a device gone mad, worth one line a second. */
+/* A stray vector can come after an unbind; many of them are a device gone mad, worth a line each time they double. */
 static void unbound(uint8_t vector)
 {
-    static _Atomic uint64_t total, said;
-    uint64_t now = metal_now(), last = load_relaxed(&said);
+    static _Atomic uint64_t total;
     uint64_t count = atomic_fetch_add_explicit(&total, 1, memory_order_relaxed) + 1;
-    if ((count == 1 || now - last > SECOND) && atomic_compare_exchange_strong(&said, &last, now))
+    if (!(count & (count - 1)))
         log_line("CPU %u: an interrupt nobody waits for, vector %02x (%lu so far)", metal_cpu(), vector, count);
-}
-
-static void storm_check(struct line *l, unsigned gsi)
-{
-    uint64_t now = metal_now();
-    if (now - l->since > SECOND) {
-        l->since = now;
-        l->count = 0;
-    }
-    if (++l->count <= STORM_PER_SECOND)
-        return;
-    line_mask(l, MASK_STORM, 0);
-    log_line("GSI %u fires more than %u times a second and is masked", gsi, STORM_PER_SECOND);
 }
 
 /* Level-triggered: masked until the guest's EOI, so that the EOI here cannot make it come again at once. */
@@ -507,8 +462,6 @@ static void gsi_handle(struct domain *d, unsigned gsi)
     bool mine = l->b && l->b->d == d; /* it may have been unbound since the slot was read */
     if (mine && l->level)
         line_mask(l, MASK_SERVICE, 0);
-    else if (mine)
-        storm_check(l, gsi);
     spin_unlock(&irq_lock);
     apic_eoi();
     if (mine)

@@ -105,7 +105,7 @@ __attribute__((weak)) int irq_bind_gsi(struct domain *d, unsigned gsi, bool leve
 {
     return 0;
 }
-__attribute__((weak)) void irq_unbind_gsi(struct domain *d, unsigned gsi) {}
+__attribute__((weak)) void irq_unbind_gsi(unsigned gsi) {}
 void policy_free(struct domain *d) {}
 void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {

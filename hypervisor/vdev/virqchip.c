@@ -223,7 +223,7 @@ void virqchip_free(struct domain *d)
         if (c->host[gsi] & HOST_WAITS)
             irq_gsi_eoi(gsi);
         if (c->host[gsi] & HOST_BOUND)
-            irq_unbind_gsi(d, gsi);
+            irq_unbind_gsi(gsi);
         c->host[gsi] = 0;
     }
 }

@@ -18,6 +18,11 @@ struct acpi_facs {
     volatile uint64_t x_waking_vector;
 };
 
+struct board_line {
+    uint32_t gsi;
+    bool level, active_low;
+};
+
 struct board {
     paddr_t rsdp, hpet;
     struct acpi_table madt, ivrs, dmar; /* size 0: none */
@@ -25,6 +30,7 @@ struct board {
     struct acpi_fadt fadt;
     unsigned nr_ioapics, nr_ecam;
     struct acpi_ioapic ioapic[BOARD_MAX_IOAPICS];
+    struct board_line isa[16]; /* how the interrupts of ISA are wired */
     struct acpi_ecam ecam[BOARD_MAX_ECAM];
 };
 
@@ -32,7 +38,6 @@ extern struct board hv_board;
 
 /* Reads the tables that the root pointer leads to. Stops when the computer has none. */
 void board_init(paddr_t rsdp);
-void board_add_ioapics(void);
 void pci_init(void);                            /* maps configuration space */
 extern const struct acpi_source hv_acpi_source; /* how the machine's tables are read */
 

@@ -33,7 +33,8 @@ void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index);
  * again changes trigger and CPU. 0, -EINVAL (no such line or vCPU), -EBUSY (somebody else's), -ENODEV (its IOAPIC is
  * unknown to the IOMMU), -ENOSPC, -ENOMEM. */
 must_check int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu);
-void irq_unbind_gsi(struct domain *d, unsigned gsi);
+/* Of a line that is bound: */
+void irq_unbind_gsi(unsigned gsi);
 void irq_mask_gsi(unsigned gsi, bool masked);
 void irq_gsi_eoi(unsigned gsi);
 unsigned irq_nr_gsis(void);

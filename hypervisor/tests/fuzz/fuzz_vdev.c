@@ -31,7 +31,7 @@ int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, un
     bound[gsi] = true;
     return 0;
 }
-void irq_unbind_gsi(struct domain *d, unsigned gsi)
+void irq_unbind_gsi(unsigned gsi)
 {
     CHECK(bound[gsi]);
     bound[gsi] = false;

@@ -36,7 +36,7 @@ int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, un
     tell('0' + vcpu);
     return bind_result;
 }
-void irq_unbind_gsi(struct domain *d, unsigned gsi) { tell('U'); }
+void irq_unbind_gsi(unsigned gsi) { tell('U'); }
 void irq_mask_gsi(unsigned gsi, bool masked) /* as the real one, which does nothing when nothing changes */
 {
     if (line_masked[gsi] != masked)
