@@ -110,7 +110,7 @@ noreturn void hv_main(const struct bootinfo *info)
     pci_init();
     choose_vendor();
     iommu_init();
-    irq_init();
+    irq_init(hv_machine.nr_cpus);
     efi_init();
     sched_init(hv_machine.nr_cpus);
     smp_start();

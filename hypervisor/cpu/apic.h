@@ -42,7 +42,7 @@ void ioapic_write(unsigned io, uint8_t reg, uint32_t value);
 void ioapic_directed_eoi(unsigned io, uint8_t vector); /* version 0x20 and later */
 
 /* --- irq.c: what boot and the traps ask of it --- */
-void irq_init(void); /* the board's IOAPICs: all lines are masked */
+void irq_init(unsigned nr_cpus); /* tables of that many; the board's IOAPICs: all lines are masked */
 /* An ISA interrupt the hypervisor takes itself (the serial line), to a vector above VECTOR_LAST on the first CPU. */
 must_check int irq_route_isa(uint8_t isa, uint8_t vector);
 /* An interrupt of the host, interrupts off, no lock held. */

@@ -12,18 +12,6 @@
 
 static void key_help(void);
 
-static void key_cpus(void)
-{
-    for (unsigned i = 0; i < hv_nr_cpus; i++) {
-        const struct vcpu *v = hv_cpus[i]->current;
-        if (v)
-            log_line("CPU %u (APIC id %u): d%uv%u", i, hv_cpus[i]->apic_id, v->domain->id, v->id);
-        else
-            log_line("CPU %u (APIC id %u): idle, %lu ms in all", i, hv_cpus[i]->apic_id,
-                     sched_idle_time(i, metal_now()) / 1000000);
-    }
-}
-
 static void key_domains(void)
 {
     struct domain *d;
@@ -77,7 +65,6 @@ static const struct {
     const char *help;
 } keys[] = {
     { 'h', key_help, "this list" },
-    { 'c', key_cpus, "what each CPU does" },
     { 'q', key_domains, "domains and their vCPUs" },
     { 'm', key_memory, "memory" },
     { '0', key_control, "registers of the control domain" },

@@ -19,7 +19,7 @@ hv_start:
  * A page below 1 MiB that a CPU begins in, in real mode at CS:0. smp.c copies it there and fills in the words at its end; CR3 is
  * the hypervisor's, which maps this page one to one meanwhile.
  */
-        .globl ap_trampoline, ap_trampoline_end, ap_cr3, ap_entry, ap_base
+        .globl ap_trampoline, ap_trampoline_end, ap_words
         .code16
 ap_trampoline:
         cli
@@ -61,6 +61,7 @@ ap_gdt_pointer:
 ap_far: .long   0
         .word   8
         .balign 8
+ap_words:                               /* where it is, CR3, where it leads */
 ap_base: .quad  0
 ap_cr3: .quad   0
 ap_entry: .quad 0

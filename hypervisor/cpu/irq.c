@@ -70,7 +70,7 @@ struct line {
 };
 
 static spinlock_t irq_lock = SPINLOCK(LOCK_IRQ);
-static _Atomic(struct cpu_vectors *) vectors[MAX_CPUS]; /* set once each, under irq_lock */
+static struct cpu_vectors *vectors[MAX_CPUS];
 static struct binding *buckets[NR_BUCKETS], *free_bindings;
 static struct line lines[NR_LINES];
 static unsigned nr_lines;
@@ -80,7 +80,7 @@ static bool has_eoi_register[BOARD_MAX_IOAPICS];
 
 static void slot_set(unsigned cpu, uint8_t vector, struct binding *b, struct route route)
 {
-    struct cpu_vectors *c = load_relaxed(&vectors[cpu]);
+    struct cpu_vectors *c = vectors[cpu];
     spin_lock(&c->lock);
     c->slot[vector - VECTOR_FIRST] = (struct slot){ b, route };
     spin_unlock(&c->lock);
@@ -104,14 +104,7 @@ static bool slot_usable(const struct slot *s, unsigned cpu, uint8_t vector, uint
  * send a torn one. */
 static uint8_t vector_find(unsigned cpu, uint8_t want)
 {
-    struct cpu_vectors *c = load_relaxed(&vectors[cpu]);
-    if (!c) {
-        c = page_alloc();
-        if (!c)
-            return 0;
-        spin_init(&c->lock, LOCK_IRQ_CPU);
-        store_release(&vectors[cpu], c); /* pairs with load_acquire in irq_handle() */
-    }
+    struct cpu_vectors *c = vectors[cpu];
     uint64_t now = metal_now();
     unsigned start = want ? want - (unsigned)VECTOR_FIRST : c->next;
     for (unsigned i = 0; i < NR_VECTORS; i++) {
@@ -309,8 +302,13 @@ static void line_program(const struct line *l)
     line_apply(l);
 }
 
-void irq_init(void)
+void irq_init(unsigned nr_cpus)
 {
+    for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
+        vectors[cpu] = page_alloc();
+        BUG_ON(!vectors[cpu]);
+        spin_init(&vectors[cpu]->lock, LOCK_IRQ_CPU);
+    }
     for (unsigned io = 0; io < hv_board.nr_ioapics; io++) {
         uint64_t base = hv_board.ioapic[io].gsi_base;
         ioapic_map(io, hv_board.ioapic[io].address);
@@ -489,21 +487,18 @@ void irq_handle(uint8_t vector)
         reserved_handle(vector);
         return;
     }
-    struct cpu_vectors *c = load_acquire(&vectors[metal_cpu()]); /* pairs with vector_find() */
+    struct cpu_vectors *c = vectors[metal_cpu()];
     struct domain *gsi_of = NULL;
-    struct slot s = { 0 };
-    if (c) {
-        spin_lock(&c->lock);
-        s = c->slot[vector - VECTOR_FIRST];
-        if (s.b && s.route.flags & ROUTE_GSI) {
-            gsi_of = s.b->d;
-            atomic_fetch_add_explicit(&gsi_of->refs, 1, memory_order_relaxed); /* > 0: it still has a binding */
-        } else if (s.b) {
-            vlapic_deliver(s.b->d, s.route.dest, s.route.flags & ROUTE_LOGICAL, s.route.mode, s.route.vector,
-                           s.route.flags & ROUTE_LEVEL, s.route.flags & ROUTE_LOWEST);
-        }
-        spin_unlock(&c->lock);
+    spin_lock(&c->lock);
+    struct slot s = c->slot[vector - VECTOR_FIRST];
+    if (s.b && s.route.flags & ROUTE_GSI) {
+        gsi_of = s.b->d;
+        atomic_fetch_add_explicit(&gsi_of->refs, 1, memory_order_relaxed); /* > 0: it still has a binding */
+    } else if (s.b) {
+        vlapic_deliver(s.b->d, s.route.dest, s.route.flags & ROUTE_LOGICAL, s.route.mode, s.route.vector,
+                       s.route.flags & ROUTE_LEVEL, s.route.flags & ROUTE_LOWEST);
     }
+    spin_unlock(&c->lock);
     if (gsi_of) {
         gsi_handle(gsi_of, s.route.dest);
         domain_put(gsi_of);

@@ -118,16 +118,12 @@ bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t va
     uint16_t pm1a = hv_board.fadt.pm1a_control;
     if (!pm1a || !hv_board.facs || port + size <= pm1a || port > pm1a + 1)
         return false;
-    uint16_t a = inw(pm1a), b = hv_board.fadt.pm1b_control ? inw(hv_board.fadt.pm1b_control) : 0;
-    for (unsigned i = 0; i < 2; i++) {
-        unsigned at = pm1a + i - port;
-        if (at < size)
-            a = (a & ~(0xff << 8 * i)) | (value >> 8 * at & 0xff) << 8 * i;
-    }
+    if (port != pm1a || size != 2)
+        return true; /* nobody writes half of it; doing so could put the machine to sleep behind our back */
     uint32_t vector = hv_board.facs->waking_vector;
-    if (!(a & SLEEP_ENABLE) || !vector)
+    if (!(value & SLEEP_ENABLE) || !vector)
         return false;
-    sleep_begin(v, vector, a, b);
+    sleep_begin(v, vector, value, hv_board.fadt.pm1b_control ? inw(hv_board.fadt.pm1b_control) : 0);
     return true;
 }
 

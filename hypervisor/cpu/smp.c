@@ -18,7 +18,7 @@
 
 #define START_LIMIT_US 1000000
 
-extern char ap_trampoline[], ap_trampoline_end[], ap_base[], ap_cr3[], ap_entry[];
+extern char ap_trampoline[], ap_trampoline_end[], ap_words[];
 
 struct cpu *starting_cpu; /* read by entry.S */
 static paddr_t trampoline;
@@ -57,19 +57,12 @@ noreturn void cpu_main(struct cpu *c)
     vcpu_loop();
 }
 
-static void put_word(const char *symbol, uint64_t value)
-{
-    memcpy((char *)paddr_ptr(trampoline) + (symbol - ap_trampoline), &value, sizeof(value));
-}
-
 /* Leads who comes by the trampoline to cpu_main(c). */
 static void prepare(struct cpu *c)
 {
-    paddr_t root = paging_trampoline(trampoline);
+    uint64_t words[] = { trampoline, paging_trampoline(trampoline), (uint64_t)cpu_start };
     memcpy(paddr_ptr(trampoline), ap_trampoline, ap_trampoline_end - ap_trampoline);
-    put_word(ap_base, trampoline);
-    put_word(ap_cr3, root);
-    put_word(ap_entry, (uint64_t)cpu_start);
+    memcpy(paddr_ptr(trampoline + (ap_words - ap_trampoline)), words, sizeof(words));
     starting_cpu = c;
 }
 

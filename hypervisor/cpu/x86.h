@@ -87,30 +87,20 @@ X86_REG(cr2)
 X86_REG(cr3)
 X86_REG(cr4)
 
-static inline void outb(uint16_t port, uint8_t value) { __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
-static inline void outw(uint16_t port, uint16_t value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port)); }
-static inline void outl(uint16_t port, uint32_t value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port)); }
-
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t value;
-    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint16_t inw(uint16_t port)
-{
-    uint16_t value;
-    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t value;
-    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
-    return value;
-}
+#define X86_PORT(suffix, type)                                                                                         \
+    static inline void out##suffix(uint16_t port, type value)                                                          \
+    {                                                                                                                  \
+        __asm__ volatile("out" #suffix " %0, %1" : : "a"(value), "Nd"(port));                                          \
+    }                                                                                                                  \
+    static inline type in##suffix(uint16_t port)                                                                       \
+    {                                                                                                                  \
+        type value;                                                                                                    \
+        __asm__ volatile("in" #suffix " %1, %0" : "=a"(value) : "Nd"(port));                                           \
+        return value;                                                                                                  \
+    }
+X86_PORT(b, uint8_t)
+X86_PORT(w, uint16_t)
+X86_PORT(l, uint32_t)
 
 static inline void invlpg(const void *p) { __asm__ volatile("invlpg (%0)" : : "r"(p) : "memory"); }
 static inline void irq_off(void) { __asm__ volatile("cli" : : : "memory"); }

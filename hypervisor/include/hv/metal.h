@@ -84,7 +84,8 @@ void metal_port_write(uint16_t port, unsigned size, uint32_t value);
 void metal_machine_end(uint32_t code);
 /* The processor reported an error of the hardware while a guest ran: tells what it knows and stops. */
 void metal_machine_check(void);
-/* A write to a port by the control domain: whether it was the command to sleep (power.c), which is then under way. */
+/* A write to a port by the control domain: whether it was the command to sleep (power.c), which is then under way, or
+ * a part of one, which is ignored. */
 bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t value);
 /* The same by hypercall: ACPI sleep state 3 or off, with the PM1 control values of the DSDT. After it the vCPU goes on
  * as if nothing had been. 0 or -EOPNOTSUPP. */

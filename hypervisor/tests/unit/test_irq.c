@@ -202,13 +202,6 @@ static uint32_t rte(unsigned gsi) { return ioapic[gsi / 24][0x10 + 2 * (gsi % 24
 
 static void test_lines(void)
 {
-    hv_board = (struct board){ .nr_ioapics = 4,
-                               .ioapic = { { 7, 0xfec00000, 0 },
-                                           { 8, 0xfec01000, 24 },
-                                           { 9, 0xfec02000, 500 }, /* too far */
-                                           { 10, 0xfec03000, ~0u } },
-                               .isa = { [3] = { .gsi = 512 }, [4] = { 20, true, true } } };
-    irq_init();
     CHECK(irq_nr_gsis() == 48);
     for (unsigned gsi = 0; gsi < 48; gsi++)
         CHECK(rte(gsi) & 0x10000);
@@ -338,6 +331,13 @@ int main(void)
     dom.max_vcpus = other.max_vcpus = 4;
     dom.refs = other.refs = 1;
     fake_now = 5000000000;
+    hv_board = (struct board){ .nr_ioapics = 4,
+                               .ioapic = { { 7, 0xfec00000, 0 },
+                                           { 8, 0xfec01000, 24 },
+                                           { 9, 0xfec02000, 500 }, /* too far */
+                                           { 10, 0xfec03000, ~0u } },
+                               .isa = { [3] = { .gsi = 512 }, [4] = { 20, true, true } } };
+    irq_init(4);
     test_msi();
     test_exhaustion();
     test_lines();
