@@ -15,7 +15,6 @@ enum {
     VECTOR_LAST = 0xdf,
     VECTOR_TIMER = 0xf0,
     VECTOR_KICK = 0xf1,
-    VECTOR_CALL = 0xf2,
     VECTOR_SERIAL = 0xf4,
     VECTOR_SPURIOUS = 0xff,
 };

@@ -15,11 +15,9 @@ struct board hv_board;
 /* Tables lie in RAM of kinds the direct map holds; firmware that puts them elsewhere gets a mapping. */
 static const void *map_table(void *data, paddr_t at, size_t size)
 {
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
-        if (at >= r->start && size <= r->end - r->start && at - r->start <= r->end - r->start - size &&
-            r->kind <= BOOT_RUNTIME_DATA)
-            return paddr_ptr(at);
+    const struct boot_range *r = boot_range_at(at);
+    if (r && r->kind <= BOOT_RUNTIME_DATA && size <= r->end - at)
+        return paddr_ptr(at);
     return at < GIB(4) && size <= MIB(1) ? metal_map_mmio(at, size) : NULL;
 }
 

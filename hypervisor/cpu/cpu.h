@@ -6,12 +6,12 @@
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
-#include <hv/bootinfo.h>
 #include <hv/list.h>
 #include <hv/lock.h>
+#include <hv/machine.h>
 #include <hv/types.h>
 
-#define MAX_CPUS 256
+#define MAX_CPUS MACHINE_MAX_CPUS
 #define STACK_ORDER 2
 #define STACK_SIZE (PAGE_SIZE << STACK_ORDER)
 
@@ -47,7 +47,6 @@ struct cpu {
 
 extern struct cpu *hv_cpus[MAX_CPUS];
 extern unsigned hv_nr_cpus;
-extern const struct bootinfo *hv_bootinfo;
 
 static inline struct cpu *this_cpu(void)
 {
@@ -71,6 +70,10 @@ struct trap_frame {
     uint64_t rip, cs, rflags, rsp, ss;
 };
 
+/* --- machine.c ---------------------------------------------------------------------------------------------------- */
+/* The range of the firmware's memory map that contains `address`; NULL: none. */
+const struct boot_range *boot_range_at(paddr_t address);
+
 /* --- paging.c: the hypervisor's own address space ----------------------------------------------------------------- */
 /* Builds it from the loader's map; afterwards RAM is in the direct map and the allocator has what is free. */
 void paging_init(const struct bootinfo *info);
@@ -90,7 +93,6 @@ void paging_trampoline_done(paddr_t page);
  */
 void traps_init(struct cpu *c); /* this CPU's GDT, TSS, IDT, GS */
 void trap_handle(struct trap_frame *f);
-bool rdmsr_safe(uint32_t msr, uint64_t *value);
 
 /* --- smp.c -------------------------------------------------------------------------------------------------------
  */
@@ -114,7 +116,6 @@ void power_wake(void); /* the first CPU, as soon as it runs again */
 
 /* --- clock.c -------------------------------------------------------------------------------------------------------
  */
-extern uint64_t hv_tsc_khz;
 void clock_init(void);
 void clock_suspend(void);
 /* metal_now() goes on where it stood at clock_suspend(). How long that was: TSC ticks to take from the guests' TSCs,

@@ -20,9 +20,7 @@
 #define RUNTIME_SIGNATURE 0x56524553544e5552ull /* "RUNTSERV" */
 #define ATTRIBUTE_RUNTIME BIT(63)
 
-struct efi_info hv_efi;
-static uint16_t vendor[64];
-static paddr_t services_at; /* 0: none */
+static uint32_t revision;
 static uint64_t *root;
 static uint64_t saved_cr3, saved_cr4;
 static spinlock_t runtime_lock = SPINLOCK(LOCK_CONSOLE - 3);
@@ -41,28 +39,17 @@ static bool map_firmware(void)
 
 void efi_init(void)
 {
-    const struct bootinfo *info = hv_bootinfo;
-    hv_efi.revision = info->efi_revision;
-    hv_efi.vendor_revision = info->efi_vendor_revision;
-    hv_efi.config_table = info->efi_config_table;
-    hv_efi.nr_config_tables = info->efi_nr_config_tables;
-    hv_efi.vendor = vendor;
-    const uint16_t *from = info->efi_vendor ? paddr_ptr(info->efi_vendor) : NULL;
-    for (unsigned i = 0; from && i < ARRAY_SIZE(vendor) - 1 && from[i]; i++)
-        vendor[i] = from[i];
-    if (!info->efi_runtime_services)
+    if (!hv_bootinfo->efi_runtime_services)
         return;
-    const struct efi_services *s = paddr_ptr(info->efi_runtime_services);
+    const struct efi_services *services = paddr_ptr(hv_bootinfo->efi_runtime_services);
     root = page_alloc();
-    if (s->signature != RUNTIME_SIGNATURE || !root || !map_firmware()) {
+    if (services->signature == RUNTIME_SIGNATURE && root && map_firmware())
+        revision = services->revision;
+    else
         log_line("EFI runtime services cannot be used; variables are out of reach.");
-        return;
-    }
-    hv_efi.runtime_revision = s->revision;
-    services_at = info->efi_runtime_services;
 }
 
-bool efi_runtime_present(void) { return services_at; }
+uint32_t efi_runtime_revision(void) { return revision; }
 
 /* The firmware's pages have no business with SMEP, SMAP or global entries of ours. */
 const struct efi_services *efi_enter(void)
@@ -78,7 +65,7 @@ const struct efi_services *efi_enter(void)
         root[i] = ours[i];
     write_cr4(saved_cr4 & ~(CR4_SMEP | CR4_SMAP));
     write_cr3(ptr_paddr(root));
-    return (const struct efi_services *)services_at;
+    return (const struct efi_services *)hv_bootinfo->efi_runtime_services; /* as the firmware sees it */
 }
 
 uint64_t efi_leave(uint64_t status)

@@ -127,9 +127,9 @@ gdt_load:
         push    %rax
         lretq
 
-/* bool rdmsr_safe(uint32_t msr, uint64_t *value): traps.c sends a general protection fault at the RDMSR to its second half. */
-        .globl rdmsr_safe, rdmsr_safe_at, rdmsr_safe_failed
-rdmsr_safe:
+/* bool metal_msr_read(uint32_t msr, uint64_t *value): traps.c sends a general protection fault at the RDMSR to its second half. */
+        .globl metal_msr_read, rdmsr_safe_at, rdmsr_safe_failed
+metal_msr_read:
         mov     %edi, %ecx
 rdmsr_safe_at:
         rdmsr

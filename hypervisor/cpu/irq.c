@@ -477,7 +477,7 @@ static void reserved_handle(uint8_t vector)
         clock_alarm();
     else if (vector == VECTOR_SERIAL)
         console_poll();
-    else if (vector != VECTOR_KICK && vector != VECTOR_CALL) /* whose purpose was the exit from the guest */
+    else if (vector != VECTOR_KICK) /* whose purpose was the exit from the guest */
         unbound(vector);
 }
 

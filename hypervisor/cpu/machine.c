@@ -15,10 +15,18 @@ const struct bootinfo *hv_bootinfo;
 static spinlock_t pci_port_lock = SPINLOCK(LOCK_CONSOLE - 2);
 static uint8_t *ecam[BOARD_MAX_ECAM];
 
+const struct boot_range *boot_range_at(paddr_t address)
+{
+    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
+    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
+        if (address >= r->start && address < r->end)
+            return r;
+    return NULL;
+}
+
 unsigned metal_cpu(void) { return this_cpu()->id; }
 unsigned metal_nr_cpus(void) { return hv_nr_cpus; }
 void metal_kick(unsigned cpu) { apic_ipi(hv_cpus[cpu]->apic_id, VECTOR_KICK); }
-bool metal_msr_read(uint32_t msr, uint64_t *value) { return rdmsr_safe(msr, value); }
 void metal_wbinvd(void) { wbinvd(); }
 
 uint32_t metal_port_read(uint16_t port, unsigned size)
@@ -57,16 +65,25 @@ static volatile void *ecam_at(uint32_t sbdf, unsigned reg)
     return NULL;
 }
 
+/* Mechanism #1: takes the ports; which one is the register's, 0: none reaches it. */
+static uint16_t pci_ports_take(uint32_t sbdf, unsigned reg)
+{
+    if (sbdf > 0xffff || reg > 255)
+        return 0;
+    spin_lock(&pci_port_lock);
+    outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
+    return 0xcfc + (reg & 3);
+}
+
 uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size)
 {
     volatile void *at = ecam_at(sbdf, reg);
     if (at)
         return size == 1 ? *(volatile uint8_t *)at : size == 2 ? *(volatile uint16_t *)at : *(volatile uint32_t *)at;
-    if (sbdf > 0xffff || reg > 255)
+    uint16_t port = pci_ports_take(sbdf, reg);
+    if (!port)
         return ~0u;
-    spin_lock(&pci_port_lock);
-    outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
-    uint32_t value = metal_port_read(0xcfc + (reg & 3), size);
+    uint32_t value = metal_port_read(port, size);
     spin_unlock(&pci_port_lock);
     return value;
 }
@@ -74,19 +91,15 @@ uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size)
 void metal_pci_write(uint32_t sbdf, unsigned reg, unsigned size, uint32_t value)
 {
     volatile void *at = ecam_at(sbdf, reg);
-    if (at) {
-        if (size == 1)
-            *(volatile uint8_t *)at = value;
-        else if (size == 2)
-            *(volatile uint16_t *)at = value;
-        else
-            *(volatile uint32_t *)at = value;
-        return;
+    uint16_t port = at ? 0 : pci_ports_take(sbdf, reg);
+    if (port) {
+        metal_port_write(port, size, value);
+        spin_unlock(&pci_port_lock);
+    } else if (at && size == 1) {
+        *(volatile uint8_t *)at = value;
+    } else if (at && size == 2) {
+        *(volatile uint16_t *)at = value;
+    } else if (at) {
+        *(volatile uint32_t *)at = value;
     }
-    if (sbdf > 0xffff || reg > 255)
-        return;
-    spin_lock(&pci_port_lock);
-    outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
-    metal_port_write(0xcfc + (reg & 3), size, value);
-    spin_unlock(&pci_port_lock);
 }

@@ -162,6 +162,9 @@ static void keep_bootinfo(void)
     memcpy(copy + 1, paddr_ptr(copy->ranges), size);
     copy->ranges = ptr_paddr(copy + 1);
     hv_bootinfo = copy;
+    const struct boot_range *r = boot_range_at(copy->efi_vendor);
+    if (!r || (r->kind != BOOT_RUNTIME_CODE && r->kind != BOOT_RUNTIME_DATA))
+        copy->efi_vendor = 0; /* not where it stays */
 }
 
 void paging_init(const struct bootinfo *info)

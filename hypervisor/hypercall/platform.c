@@ -18,7 +18,8 @@
 
 #define NS 1000000000ull
 #define NAME_MAX_BYTES PAGE_SIZE
-#define DATA_ORDER 4 /* variables of up to 64 KiB */
+#define DATA_ORDER 4   /* variables of up to 64 KiB */
+#define VENDOR_MAX 128 /* bytes */
 #define DATA_MAX (PAGE_SIZE << DATA_ORDER)
 
 _Static_assert(sizeof(struct xen_platform_op) == 136, "layout of interface version 0x03000001");
@@ -96,7 +97,7 @@ static long query_variables(struct xenpf_efi_runtime_call *e)
     if (e->misc & ~XEN_EFI_VARINFO_BOOT_SNAPSHOT)
         return -EINVAL;
     e->status = EFI_UNSUPPORTED;
-    if (hv_efi.runtime_revision >= 0x20000)
+    if (efi_runtime_revision() >= 0x20000)
         e->status =
             efi_leave(efi_enter()->query_variable_info(e->u.query_variable_info.attr, &storage, &remaining, &max_size));
     e->u.query_variable_info.max_store_size = storage;
@@ -128,7 +129,7 @@ static long efi_variable_call(struct hc_call *c, struct xenpf_efi_runtime_call *
 static long efi_call(struct hc_call *c, struct xen_platform_op *op)
 {
     struct xenpf_efi_runtime_call *e = &op->u.efi_runtime_call;
-    if (!efi_runtime_present())
+    if (!efi_runtime_revision())
         return -ENOSYS;
     if (e->misc && e->function != XEN_EFI_set_variable && e->function != XEN_EFI_query_variable_info)
         return -EINVAL; /* the others have no flags */
@@ -145,15 +146,16 @@ static long efi_call(struct hc_call *c, struct xen_platform_op *op)
 
 static long efi_vendor(struct hc_call *c, union xenpf_efi_info *info)
 {
+    const uint16_t *vendor = paddr_ptr(hv_bootinfo->efi_vendor);
     uint64_t size = 0, room = info->vendor.bufsz & ~1u;
-    while (hv_efi.vendor && hv_efi.vendor[size / 2] && size < PAGE_SIZE)
+    while (hv_bootinfo->efi_vendor && vendor[size / 2] && size < VENDOR_MAX)
         size += 2;
     static const uint16_t end;
-    info->vendor.revision = hv_efi.vendor_revision;
+    info->vendor.revision = hv_bootinfo->efi_vendor_revision;
     if (!room)
         return -EINVAL;
     size = MIN(size, room - 2);
-    if (guest_write(c->v, (uintptr_t)info->vendor.name.p, hv_efi.vendor, size) ||
+    if (guest_write(c->v, (uintptr_t)info->vendor.name.p, vendor, size) ||
         guest_write(c->v, (uintptr_t)info->vendor.name.p + size, &end, sizeof(end)))
         return -EFAULT;
     return 0;
@@ -162,14 +164,14 @@ static long efi_vendor(struct hc_call *c, union xenpf_efi_info *info)
 static long firmware_info(struct hc_call *c, struct xen_platform_op *op)
 {
     union xenpf_efi_info *info = &op->u.firmware_info.u.efi_info;
-    if (op->u.firmware_info.type != XEN_FW_EFI_INFO || !efi_runtime_present())
+    if (op->u.firmware_info.type != XEN_FW_EFI_INFO || !efi_runtime_revision())
         return -ENOSYS; /* other types come from a BIOS */
     switch (op->u.firmware_info.index) {
-    case XEN_FW_EFI_VERSION: info->version = hv_efi.revision; return 0;
-    case XEN_FW_EFI_RT_VERSION: info->version = hv_efi.runtime_revision; return 0;
+    case XEN_FW_EFI_VERSION: info->version = hv_bootinfo->efi_revision; return 0;
+    case XEN_FW_EFI_RT_VERSION: info->version = efi_runtime_revision(); return 0;
     case XEN_FW_EFI_CONFIG_TABLE:
-        info->cfg.addr = hv_efi.config_table;
-        info->cfg.nent = hv_efi.nr_config_tables;
+        info->cfg.addr = hv_bootinfo->efi_config_table;
+        info->cfg.nent = hv_bootinfo->efi_nr_config_tables;
         return 0;
     case XEN_FW_EFI_VENDOR: return efi_vendor(c, info);
     default: return -ENOENT;

@@ -128,9 +128,8 @@ static void put_string(struct out *o, const char *s, unsigned width)
 
 /* Puts what `format` wants, from behind the '%'; returns where the text goes on. NULL: not known, and what arguments
  * the rest would take is not known either. */
-static const char *convert(struct out *o, const char *format, va_list *args)
+static const char *convert(struct out *o, const char *f, va_list *args)
 {
-    const char *f = format + (*format == '#');
     char fill = *f == '0' ? '0' : ' ';
     unsigned width = 0;
     bool wide = false;
@@ -150,13 +149,7 @@ static const char *convert(struct out *o, const char *format, va_list *args)
         put_number(o, value, 10, width, fill);
         return f + 1;
     case 'u': put_number(o, value, 10, width, fill); return f + 1;
-    case 'x':
-        if (*format == '#' && value) {
-            put(o, '0');
-            put(o, 'x');
-        }
-        put_number(o, value, 16, width, fill);
-        return f + 1;
+    case 'x': put_number(o, value, 16, width, fill); return f + 1;
     case 'c': put(o, (char)va_arg(*args, int)); return f + 1;
     case 's': put_string(o, va_arg(*args, const char *), width); return f + 1;
     case '%': put(o, '%'); return f + 1;

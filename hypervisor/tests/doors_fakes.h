@@ -60,10 +60,8 @@ static const struct hv_ops fake_ops = { .name = "fake",
                                         .end_shadow = fake_end_shadow,
                                         .dump = fake_dump };
 const struct hv_ops *hv = &fake_ops;
-struct efi_info hv_efi = { .revision = 0x20046,
-                           .runtime_revision = 0x20046,
-                           .vendor_revision = 7,
-                           .vendor = (const uint16_t[]){ 'e', 'd', 'k', 0 } };
+static struct bootinfo fake_info = { .efi_revision = 0x20046, .efi_vendor_revision = 7 };
+const struct bootinfo *hv_bootinfo = &fake_info;
 
 uint64_t clock_tsc_start(void) { return 1000; }
 void clock_scale(uint32_t *mul, int8_t *shift)
@@ -185,7 +183,7 @@ static const struct efi_services fake_efi = { .get_variable = fake_efi_get_varia
                                               .next_variable = fake_efi_next_variable,
                                               .set_variable = fake_efi_set_variable,
                                               .query_variable_info = fake_efi_query_variable_info };
-bool efi_runtime_present(void) { return true; }
+uint32_t efi_runtime_revision(void) { return 0x20046; }
 const struct efi_services *efi_enter(void) { return &fake_efi; }
 uint64_t efi_leave(uint64_t status) { return status; }
 /* --- a control domain with RAM and identity page tables
@@ -224,6 +222,7 @@ static void fake_control_domain(unsigned vcpus)
     d->nr_e820 = 1;
     hv_machine.e820 = d->e820;
     hv_machine.nr_e820 = 1;
+    fake_info.efi_vendor = ptr_paddr((const uint16_t[]){ 'e', 'd', 'k', 0 });
     hv_machine.max_page = 0xffff;
     strcpy(hv_machine.command_line, "console=com1");
     hv_machine.cpu[0].acpi_id = 1;

@@ -33,19 +33,10 @@ struct efi_services {
                                            uint64_t *max_size); /* since revision 0x20000 */
 };
 
-bool efi_runtime_present(void);
+uint32_t efi_runtime_revision(void); /* 0: there are no services */
 /* status = efi_leave(efi_enter()->get_variable(...)): one call, with pointers into memory of the hypervisor's only. The
  * services must be present. */
 const struct efi_services *efi_enter(void);
 uint64_t efi_leave(uint64_t status);
-
-/* What XEN_FW_EFI_INFO reports; zeros without EFI. */
-struct efi_info {
-    uint32_t revision, vendor_revision; /* of the system table, of the firmware */
-    uint32_t runtime_revision;
-    uint64_t config_table, nr_config_tables; /* physical address, entries */
-    const uint16_t *vendor;                  /* the hypervisor's copy, ends with 0 */
-};
-extern struct efi_info hv_efi;
 
 #endif

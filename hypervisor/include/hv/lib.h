@@ -21,7 +21,7 @@ int strncmp(const char *a, const char *b, size_t n);
 size_t str_copy(char *to, const char *from, size_t size);
 
 /*
- * %d %u %x with l, the flag 0 and a width; %#x without them; %s with a width; %c %%. From anything else on the format
+ * %d %u %x with l, the flag 0 and a width; %s with a width; %c %%. From anything else on the format
  * is written as it stands. Writes at most `size` bytes with the zero at the end; returns the length it would have had.
  */
 int vsnprintf(char *out, size_t size, const char *format, va_list args) printf_like(3, 0);

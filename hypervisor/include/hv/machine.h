@@ -6,6 +6,7 @@
 #ifndef HV_MACHINE_H
 #define HV_MACHINE_H
 
+#include <hv/bootinfo.h>
 #include <hv/domain.h>
 #include <hv/types.h>
 
@@ -22,10 +23,13 @@ struct machine {
     unsigned physical_bits;  /* of addresses */
     uint16_t console_port;   /* the first of eight, 0: no serial console */
     char command_line[1024]; /* the hypervisor's */
-    unsigned nr_cpus; /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
+    unsigned nr_cpus;        /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
     struct machine_cpu cpu[MACHINE_MAX_CPUS];
 };
 
 extern struct machine hv_machine;
+
+/* What the loader told. The kernel, the initrd and the strings it points to are gone after boot_free(). */
+extern const struct bootinfo *hv_bootinfo;
 
 #endif
