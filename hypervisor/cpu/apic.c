@@ -66,8 +66,9 @@ uint32_t apic_id(void) { return x2 ? reg_read(APIC_ID) : reg_read(APIC_ID) >> 24
 uint32_t apic_id_of(unsigned cpu) { return hv_cpus[cpu]->apic_id; }
 void apic_eoi(void) { reg_write(APIC_EOI, 0); }
 
-static void icr_send(uint32_t apic_id, uint32_t command)
+void apic_ipi(uint32_t apic_id, uint32_t command)
 {
+    command |= ICR_ASSERT;
     if (x2) {
         /* Such writes do not wait for stores before them (SDM 10.12.3), but who gets the IPI must see those. */
         __asm__ volatile("mfence; lfence" : : : "memory");
@@ -79,11 +80,6 @@ static void icr_send(uint32_t apic_id, uint32_t command)
     reg_write(APIC_ICR_HIGH, apic_id << 24);
     reg_write(APIC_ICR, command);
 }
-
-void apic_ipi(uint32_t apic_id, uint8_t vector) { icr_send(apic_id, ICR_ASSERT | vector); }
-void apic_nmi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x400); }
-void apic_init_ipi(uint32_t apic_id) { icr_send(apic_id, ICR_ASSERT | 0x500); }
-void apic_startup_ipi(uint32_t apic_id, uint8_t page) { icr_send(apic_id, ICR_ASSERT | 0x600 | page); }
 
 /* How fast the count-down timer is, against the TSC: a stretch of 2^18 ticks (a tenth of a millisecond) is exact to
  * 0.1 %, and an alarm that comes early only makes the clock look again. The firmware's interrupts (SMIs), or a host,

@@ -25,10 +25,9 @@ void apic_cpu_on(void); /* each other CPU, after apic_init(); all again after S3
 uint32_t apic_id(void);
 uint32_t apic_id_of(unsigned cpu);
 void apic_eoi(void);
-void apic_ipi(uint32_t apic_id, uint8_t vector);
-void apic_nmi(uint32_t apic_id);
-void apic_init_ipi(uint32_t apic_id);
-void apic_startup_ipi(uint32_t apic_id, uint8_t page); /* starts at page << 12 */
+/* `command`: a vector, or one of these; APIC_STARTUP has the page to start at in 7:0. */
+enum apic_command { APIC_NMI = 0x400, APIC_INIT = 0x500, APIC_STARTUP = 0x600 };
+void apic_ipi(uint32_t apic_id, uint32_t command);
 /* VECTOR_TIMER arrives this many TSC ticks from now, or earlier when the timer cannot count that far; 0: never. */
 void apic_timer_set(uint64_t ticks);
 

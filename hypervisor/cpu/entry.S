@@ -50,7 +50,7 @@ ap_long:
         mov     %eax, %ds
         mov     %eax, %es
         mov     %eax, %ss
-        mov     ap_entry - ap_trampoline(%rbx), %rax
+        movabs  $cpu_start, %rax
         jmp     *%rax
         .balign 8
 ap_gdt: .quad   0, 0x00af9b000000ffff, 0x00cf93000000ffff
@@ -61,10 +61,9 @@ ap_gdt_pointer:
 ap_far: .long   0
         .word   8
         .balign 8
-ap_words:                               /* where it is, CR3, where it leads */
+ap_words:                               /* where it is, CR3 */
 ap_base: .quad  0
 ap_cr3: .quad   0
-ap_entry: .quad 0
 ap_trampoline_end:
 
         .text

@@ -30,6 +30,7 @@
 
 #define SLEEP_ENABLE BIT(13)
 #define FALL_ASLEEP_US 5000000
+#define RESET_US 100000 /* until the next way is tried */
 #define ACPI_SPACE_MEMORY 0
 #define ACPI_SPACE_PORT 1
 
@@ -49,12 +50,10 @@ static noreturn void machine_reset(void)
         outb(hv_board.fadt.reset_address, hv_board.fadt.reset_value);
     else if (hv_board.fadt.reset_address && hv_board.fadt.reset_space == ACPI_SPACE_MEMORY)
         *(volatile uint8_t *)paddr_ptr(hv_board.fadt.reset_address) = hv_board.fadt.reset_value;
-    for (unsigned i = 0; i < 100000; i++)
-        inb(0x80);
+    delay_us(RESET_US);
     outb(0xcf9, 0x0e);
     outb(0x64, 0xfe);
-    for (unsigned i = 0; i < 100000; i++)
-        inb(0x80);
+    delay_us(RESET_US);
     __asm__ volatile("lidt %0; int3" : : "m"(none));
     halt_for_ever();
 }
@@ -66,7 +65,7 @@ void machine_stop(bool reboot)
     hv_stopping = true;
     for (unsigned i = 0; i < hv_nr_cpus; i++)
         if (hv_cpus[i] && hv_cpus[i] != this_cpu() && load_relaxed(&hv_cpus[i]->online))
-            apic_nmi(hv_cpus[i]->apic_id);
+            apic_ipi(hv_cpus[i]->apic_id, APIC_NMI);
     if (reboot) {
         log_line("Rebooting (option reboot=off stops instead).");
         machine_reset();

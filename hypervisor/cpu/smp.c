@@ -60,7 +60,7 @@ noreturn void cpu_main(struct cpu *c)
 /* Leads who comes by the trampoline to cpu_main(c). */
 static void prepare(struct cpu *c)
 {
-    uint64_t words[] = { trampoline, paging_trampoline(trampoline), (uint64_t)cpu_start };
+    uint64_t words[] = { trampoline, paging_trampoline(trampoline) };
     memcpy(paddr_ptr(trampoline), ap_trampoline, ap_trampoline_end - ap_trampoline);
     memcpy(paddr_ptr(trampoline + (ap_words - ap_trampoline)), words, sizeof(words));
     starting_cpu = c;
@@ -70,10 +70,10 @@ static void prepare(struct cpu *c)
 static bool start_one(struct cpu *c)
 {
     prepare(c);
-    apic_init_ipi(c->apic_id);
+    apic_ipi(c->apic_id, APIC_INIT);
     delay_us(10);
     for (unsigned attempt = 0; attempt < 2; attempt++) {
-        apic_startup_ipi(c->apic_id, trampoline >> PAGE_SHIFT);
+        apic_ipi(c->apic_id, APIC_STARTUP | trampoline >> PAGE_SHIFT);
         for (unsigned us = 0; us < START_LIMIT_US; us += 20) {
             if (load_acquire(&c->online))
                 return true;

@@ -31,7 +31,6 @@ struct board hv_board;
 
 void apic_eoi(void) { eois++; }
 uint32_t apic_id_of(unsigned cpu) { return cpu * 2; }
-void apic_error(void) {}
 void clock_alarm(void) { timer_ticks++; }
 void console_poll(void) {}
 void ioapic_map(unsigned io, paddr_t address) {}
