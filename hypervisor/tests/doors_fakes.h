@@ -222,7 +222,7 @@ static void fake_control_domain(unsigned vcpus)
     d->nr_e820 = 1;
     hv_machine.e820 = d->e820;
     hv_machine.nr_e820 = 1;
-    fake_info.efi_vendor = ptr_paddr((const uint16_t[]){ 'e', 'd', 'k', 0 });
+    fake_info.efi_vendor = ptr_paddr(u"edk");
     hv_machine.max_page = 0xffff;
     strcpy(hv_machine.command_line, "console=com1");
     hv_machine.cpu[0].acpi_id = 1;
