@@ -95,7 +95,7 @@ def test_an_nmi_shows_where_a_processor_is(machine):
 
 def test_a_machine_check_is_reported(machine):
     """On a processor that no vCPU uses, so that it is the hypervisor's (QEMU brings it to a guest past the hypervisor)."""
-    machine.run("echo 0 >/sys/devices/system/cpu/cpu1/online")
+    machine.run("echo 0 >/sys/devices/system/cpu/cpu1/online && xl vcpu-pin 0 0 0")
     since = machine.consoles["main"].mark()
     machine.qmp.execute("human-monitor-command", command_line="mce 1 3 0xbe00000000000135 5 0xdead000 0")
     machine.wait(r"Machine check, status 5", 60)
