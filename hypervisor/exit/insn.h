@@ -69,7 +69,7 @@ enum insn_result {
  * is mapped at x->fault.gpa), or of an EXIT_PIO, INS or OUTS of the port whose rights have been checked. */
 enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool device);
 
-/* For both files: CS, and the bytes at RIP decoded. INSN_DONE: `out` is filled. */
+/* The instruction at RIP, decoded by the mode of CS. INSN_DONE: `out` is filled. */
 enum insn_result insn_fetch(struct vcpu *v, struct insn *out, enum insn_mode *mode);
 
 #endif
