@@ -26,7 +26,8 @@ struct queue {
     _Atomic uint64_t vtime; /* the smallest deadline here; never goes back; read without the lock */
     uint64_t slice_end;     /* when its CPU picks again; that CPU's own, without the lock */
     uint64_t idle_since, idle_time;
-    _Atomic unsigned nr_waiting; /* read without the lock by thieves */
+    _Atomic unsigned nr_waiting; /* this and the next: read without the lock by thieves */
+    _Atomic bool busy;           /* its CPU runs one */
     _Atomic bool news;           /* something came since the last pick */
 } cache_aligned;
 
@@ -361,13 +362,14 @@ static struct vcpu *best_waiting(struct queue *q, unsigned cpu, uint64_t now)
     return NULL;
 }
 
-/* Takes one that waits at another CPU's queue; it is `running` and belongs to this CPU then. No lock is held. */
+/* Takes one that waits at a busy CPU's queue; it is `running` and belongs to this CPU then. No lock is held. An idle
+ * CPU has been kicked for what waits there: all that look for work would only meet at its lock. */
 static struct vcpu *steal(unsigned cpu, uint64_t now)
 {
     unsigned start = atomic_fetch_add_explicit(&next_look, 1, memory_order_relaxed);
     for (unsigned i = 0; i < MIN(nr_queues, LOOKS); i++) {
         struct queue *q = &queues[(start + i) % nr_queues];
-        if (q == &queues[cpu] || !load_relaxed(&q->nr_waiting))
+        if (q == &queues[cpu] || !load_relaxed(&q->nr_waiting) || !load_relaxed(&q->busy))
             continue;
         spin_lock(&q->lock);
         struct vcpu *v = best_waiting(q, cpu, now);
@@ -404,6 +406,7 @@ static void put_back(struct queue *q, struct vcpu *prev, uint64_t now)
 static void start(struct queue *q, struct vcpu *v, uint64_t now)
 {
     q->current = v;
+    store_relaxed(&q->busy, true);
     (void)claim_idle(q - queues);
     if (v->sched.queued)
         dequeue(q, v);
@@ -418,6 +421,7 @@ static void start(struct queue *q, struct vcpu *v, uint64_t now)
 static void go_idle(struct queue *q, bool was_idle, uint64_t now)
 {
     q->current = NULL;
+    store_relaxed(&q->busy, false);
     if (!was_idle)
         q->idle_since = now;
     set_idle(q - queues);
