@@ -255,14 +255,13 @@ void domain_crash(struct domain *d, const char *format, ...)
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
-/* --- wall clock -----------------------------------------------------------------------------------------------------
- */
+/* --- wall clock --------------------------------------------------------------------------------------------------- */
 
 void domain_update_wallclock(struct domain *d)
 {
     struct shared_info *s = d->shared_info;
     uint32_t odd = s->wc_version | 1;
-    uint64_t epoch = load_relaxed(&hv_epoch) + d->time_offset;
+    uint64_t epoch = load_relaxed(&hv_epoch);
     *(volatile uint32_t *)&s->wc_version = odd;
     atomic_thread_fence(memory_order_release);
     s->wc_sec = epoch / 1000000000;

@@ -62,10 +62,8 @@ struct domain {
     struct vpci *pci;           /* the devices it owns; NULL: none */
     struct cpu_policy *policy;
 
-    uint64_t hvm_params[64];                  /* HVM_PARAM_*; domain lock */
     uint8_t callback_vector;                  /* of HVM_PARAM_CALLBACK_IRQ type vector; 0: none */
     uint32_t pci_address;                     /* port 0xcf8; racy writers get what they deserve */
-    int64_t time_offset;                      /* of its wall clock from the machine's, ns: XEN_DOMCTL_settimeoffset */
     _Atomic uint32_t sched_weight, sched_cap; /* cap in percent of one CPU, 0: none */
     _Atomic uint64_t sched_due;               /* the time until which its share is spent; sched.c */
     uint32_t log_budget;
