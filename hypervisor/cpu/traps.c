@@ -230,8 +230,10 @@ void hv_bug(const char *file, int line, const char *what) { panic("%s:%d: %s", f
  * the middle of a log line. */
 static void nmi(const struct trap_frame *f)
 {
+    static spinlock_t report = SPINLOCK(LOCK_CONSOLE); /* only here, where no second NMI comes: one CPU after another */
     if (load_relaxed(&hv_stopping))
         halt_for_ever();
+    spin_lock(&report);
     uint8_t reason = inb(0x61);
     console_force(true);
     log_line("CPU %u: NMI%s%s", this_cpu()->id, reason & 0x80 ? ", PCI system error" : "",
@@ -239,6 +241,7 @@ static void nmi(const struct trap_frame *f)
     backtrace(f->rip, f->rbp, f->rsp);
     dump_vcpu();
     console_force(false);
+    spin_unlock(&report);
 }
 
 void trap_handle(struct trap_frame *f)
