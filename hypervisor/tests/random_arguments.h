@@ -20,7 +20,8 @@
 #define FAR_GFN (1ul << 30) /* guest-physical addresses where nothing is but what we put there */
 #define FAR_PAGES 2048ul    /* so many from there on */
 #define NOWHERE (1ul << 41) /* beyond any guest-physical address */
-#define ARGS (4 * PAGE)     /* structures; a page without access follows */
+#define SLOTS 32            /* structures a call: a page each, and behind it one without access */
+#define SLOTS_SIZE (SLOTS * 2 * PAGE)
 #define SCRATCH (16 * PAGE) /* what calls may write to */
 #define PORTS 32            /* ours at a time */
 #define LIST 32             /* elements of a list */
@@ -32,7 +33,8 @@ struct args {
 
 static int privcmd;
 static uint64_t pool[POOL], kernel_text, max_pages, nr_cpus, state, deadline_base;
-static char *args_end, *args_at, *scratch;
+static char *slots, *scratch;
+static unsigned used_slots;
 static uint32_t ports[PORTS], handles[8];
 static unsigned nr_ports;
 static bool in_multicall;
@@ -61,7 +63,7 @@ static uint64_t pick(const uint64_t *from, size_t count) { return from[below(cou
 /* Addresses whose first byte cannot be read. */
 static uint64_t no_pointer(void)
 {
-    return PICK(0, 8, (uintptr_t)args_end, (uintptr_t)args_end + below(PAGE), 0x7fffffffffff, 0x800000000000,
+    return PICK(0, 8, (uintptr_t)slots + PAGE, (uintptr_t)slots + PAGE + below(PAGE), 0x7fffffffffff, 0x800000000000,
                 0xffff800000000000, 0xffff800000000000 + below(1ul << 42), 0xffffc00000000000 + below(1ul << 40), ~0ul,
                 ~0ul - below(64), next() | 1ul << 62, 1ul << 63);
 }
@@ -111,18 +113,14 @@ static uint64_t soon(void) { return one_in(4) ? 1 + below(1000) : deadline_base 
 
 /* --- memory for arguments ----------------------------------------------------------------------------------------- */
 
-/* Copies a structure to where nothing readable is behind it (if it is the call's first); its address. */
+/* Copies a structure to where nothing readable is behind it; its address. */
 static uint64_t place(const void *what, size_t size)
 {
-    if (one_in(16))
+    if (one_in(16) || used_slots == SLOTS || size > PAGE)
         return no_pointer();
-    if ((size_t)(args_at - (args_end - ARGS)) < size + 16)
-        return no_pointer();
-    args_at -= size;
-    memcpy(args_at, what, size);
-    uint64_t at = (uintptr_t)args_at;
-    args_at -= (uintptr_t)args_at % 8;
-    return one_in(64) && size >= 2 ? (uintptr_t)args_end - 1 : at; /* all but its first byte cannot be read */
+    char *end = slots + 2 * PAGE * used_slots++ + PAGE;
+    memcpy(end - size, what, size);
+    return (uintptr_t)end - (one_in(64) && size >= 2 ? 1 : size); /* 1: all but its first byte cannot be read */
 }
 
 /* A list of numbers, or of nothing. */
@@ -131,7 +129,7 @@ static uint64_t place_list(uint64_t (*number)(void), uint64_t *count)
     uint64_t list[LIST], n = 1 + below(LIST);
     for (unsigned i = 0; i < n; i++)
         list[i] = number();
-    *count = one_in(16) ? word() : n; /* what is behind the list cannot be read, if it comes first */
+    *count = one_in(16) ? word() : n; /* what is behind the list cannot be read */
     return place(list, n * sizeof(list[0]));
 }
 

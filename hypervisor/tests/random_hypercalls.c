@@ -608,14 +608,15 @@ static void step(struct kind *report)
 {
     struct args c;
     unsigned number;
-    args_at = args_end;
+    used_slots = 0;
     struct kind *k = make(&c, &number);
     long rc = call(number, &c);
     k = &report[k - kinds];
     k->calls++;
     k->good += rc >= 0;
     /* Structures that were placed, not those of calls that took none or less. */
-    bool placed = c.a[1] >= (uintptr_t)args_end - ARGS && c.a[1] <= (uintptr_t)args_end - sizeof(union event_args);
+    uint64_t at = c.a[1] - (uintptr_t)slots;
+    bool placed = at < SLOTS_SIZE && at % (2 * PAGE) <= PAGE - sizeof(union event_args);
     if (!rc && placed && number == __HYPERVISOR_event_channel_op)
         event_done(&c);
     if (!rc && placed && number == __HYPERVISOR_grant_table_op && c.a[0] == GNTTABOP_map_grant_ref)
@@ -632,13 +633,14 @@ static double seconds(void)
 static void run(uint64_t seed, double until, uint64_t calls, struct kind *report)
 {
     state = seed * 0x9e3779b97f4a7c15ul | 1;
-    char *memory = mmap(NULL, ARGS + PAGE + SCRATCH + PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED || mprotect(memory + ARGS, PAGE, PROT_NONE) ||
-        mprotect(memory + ARGS + PAGE + SCRATCH, PAGE, PROT_NONE))
+    slots = mmap(NULL, SLOTS_SIZE + SCRATCH + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                 -1, 0);
+    scratch = slots + SLOTS_SIZE;
+    bool good = slots != MAP_FAILED && !mprotect(scratch + SCRATCH, PAGE, PROT_NONE);
+    for (unsigned i = 0; good && i < SLOTS; i++)
+        good = !mprotect(slots + 2 * PAGE * i + PAGE, PAGE, PROT_NONE);
+    if (!good)
         die("memory");
-    args_end = memory + ARGS;
-    scratch = args_end + PAGE;
     for (uint64_t i = 0; i < calls && (i % 64 || seconds() < until); i++) {
         if (i % 64 == 0)
             deadline_base = hypervisor_time();
