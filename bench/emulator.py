@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which QEMU is run: Debian's, with one instruction of its nested SVM mended.
+"""Which QEMU is run: Debian's, with two instructions mended that break nested SVM.
 
-QEMU 7.2's VMRUN, when it injects an external interrupt, leaves the vector in the CPU's exception_index after it
-has delivered it. If the CPU's thread is asked to leave the guest (a timer, another processor's turn, the
-control connection) before the next exception or exit, the main loop finds the vector there and delivers it
-again. A guest that had just come from user space then swaps GS twice and dies: a control domain on the bench
-lived some minutes (bench/quirks.py recognises such deaths).
+1. QEMU's VMRUN, when it injects an external interrupt, leaves the vector in the CPU's exception_index after it
+   has delivered it. If the CPU's thread is asked to leave the guest (a timer, another processor's turn, the
+   control connection) before the next exception or exit, the main loop finds the vector there and delivers it
+   again. A guest that had just come from user space then swaps GS twice and dies.
+2. Whichever CPU loads an x87 status word without pending errors (FXRSTOR, XRSTOR, FLDENV: a switch of tasks), QEMU
+   clears IGNNE# in the flags of the *first* CPU, by an AND that is not atomic. What the first CPU does to these
+   flags at that moment is undone: leaving a guest does not switch nested paging off, and the hypervisor's own
+   state ends up in the VMCB; STGI or CLGI is forgotten; an NMI stays masked. Nobody needs IGNNE#: it is for
+   floating-point errors reported as in the PC/AT.
 
-The store of exception_index is found by the instructions around it, and a copy of the program without it is
-kept in the cache. Where it is not found exactly once, the program is another than the one this was made
-for, and runs as it is.
+Either way a control domain on the bench lived some minutes (bench/quirks.py recognises such deaths). The
+instructions are found by what is around them, and a copy of the program without them is kept in the cache.
+Where one is not found exactly once, the program is another than the one this was made for, and runs as it
+is.
 """
 import fcntl
 import hashlib
@@ -23,22 +28,29 @@ from bench.errors import BenchError
 from bench.images import cache as image_cache
 
 PROGRAM = "qemu-system-x86_64"
-# movzbl %r12b,%esi; mov %r13d,error_code(%rbx); mov %esi,exception_index(%rbx);
-# movl $0,exception_is_int(%rbx); movq $-1,exception_next_eip(%rbx)
-INJECTION = re.compile(rb"\x41\x0f\xb6\xf4\x44\x89\xab....(?P<store>\x89\xb3....)\xc7\x83....\x00\x00\x00\x00"
-                       rb"\x48\xc7\x83....\xff\xff\xff\xff", re.DOTALL)
-NOP = bytes.fromhex("660f1f440000")
+
+# What to leave out, each with the instructions around it.
+INJECTED_VECTOR = re.compile(  # movzbl %r12b,%esi; mov %r13d,error_code(%rbx); mov %esi,exception_index(%rbx);
+    # movl $0,exception_is_int(%rbx); movq $-1,exception_next_eip(%rbx)
+    rb"\x41\x0f\xb6\xf4\x44\x89\xab....(?P<out>\x89\xb3....)\xc7\x83....\x00\x00\x00\x00"
+    rb"\x48\xc7\x83....\xff\xff\xff\xff", re.DOTALL)
+IGNNE = re.compile(  # call object_dynamic_cast_assert; andl $~HF2_IGNNE_MASK,hflags2(%rax); add $8,%rsp
+    rb"\xe8....(?P<out>\x81\xa0....\x7f\xff\xff\xff)\x48\x83\xc4\x08", re.DOTALL)
+MENDS = (INJECTED_VECTOR, IGNNE)
+NOPS = {6: bytes.fromhex("660f1f440000"), 10: bytes.fromhex("662e0f1f840000000000")}
 FOLDERS = ("/usr/share/qemu", "/usr/share/seabios", "/usr/lib/ipxe/qemu")
 MODULES = "/usr/lib/x86_64-linux-gnu/qemu"
 
 
 def mend(program):
-    """The bytes of a QEMU without the fault; None when they are not known to have it. Pure."""
-    found = list(INJECTION.finditer(program))
-    if len(found) != 1:
-        return None
-    at = found[0].start("store")
-    return program[:at] + NOP + program[at + len(NOP):]
+    """The bytes of a QEMU without the faults; None when it is not known to have them. Pure."""
+    for pattern in MENDS:
+        found = list(pattern.finditer(program))
+        if len(found) != 1:
+            return None
+        start, end = found[0].span("out")
+        program = program[:start] + NOPS[end - start] + program[end:]
+    return program
 
 
 @cache
@@ -64,7 +76,8 @@ def is_mended():
 def _mended_copy(original):
     data = original.read_bytes()
     folder = image_cache.root().parent / "emulator"
-    target = folder / f"{PROGRAM}-{hashlib.sha256(data + NOP).hexdigest()[:16]}"
+    mends = b"".join(pattern.pattern for pattern in MENDS)
+    target = folder / f"{PROGRAM}-{hashlib.sha256(data + mends).hexdigest()[:16]}"
     if target.exists():
         return target
     mended = mend(data)

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Tells deaths that are the emulator's fault from those of a hypervisor under test. Pure.
 
-QEMU 7.2's TCG delivers an interrupt that VMRUN injected a second time when it is interrupted itself
-(another processor's turn, a timer, a kick from outside) before the guest's next exit or exception:
-helper_vmrun leaves the vector in the CPU's exception_index. The guest then finds itself at the first
-instruction of an interrupt handler, with interrupts disabled, interrupted by that same handler. Linux
-swaps GS once too often and dies in a chain of page faults; or everything ends in a triple fault whose
-saved state is a mixture of guest's and host's. The bench runs a copy of QEMU without this (emulator.py);
+Two faults of QEMU's nested SVM are known (emulator.py). An interrupt is delivered twice: the guest finds itself at the
+first instruction of an interrupt handler, with interrupts disabled, interrupted by that same handler; Linux
+swaps GS once too often and dies in a chain of page faults. Or an exit leaves nested paging on: everything ends in a
+triple fault or a page fault whose saved state is the hypervisor's own. The bench runs a copy of QEMU without them;
 this module is for an emulator that could not be mended.
 """
 import re
