@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random and half-valid hypercalls from the control domain's user space, through /dev/xen/privcmd; run as root by
- * test_machine.py. One process a CPU, each with its own seed, for so many seconds or so many calls. It ends with a
- * report of what was called and how much of it succeeded, after it has put back what it took from the domain.
+ * test_machine_hypercalls.py. One process a CPU, each with its own seed, for so many seconds or so many calls. It ends
+ * with a report of what was called and how much of it succeeded, after it has put back what it took from the domain.
  *
  *     random-hypercalls SEED SECONDS [CALLS]
  *
  * Arguments: each operation's structure is filled with small, huge, random numbers and with pointers that are valid,
  * unmapped, not canonical, wrapping, of the hypervisor or of the kernel's code (readable, not writable); then one
- * function an operation (tame_*) takes out what by its meaning ends or cripples the domain that asks for it:
+ * function an operation (tame_*) takes out what by its meaning ends or cripples the domain that asks for it, whether
+ * this hypervisor serves the operation (yet) or not:
  *
  *     sched_op shutdown, shutdown_code, remote_shutdown of itself, a watchdog       end the domain
  *     poll and set_timer_op without or with a far time, stop_singleshot_timer       nobody else sets this CPU's timer
