@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Which interrupt of the host is whose: vectors 0x30 to 0xdf of each CPU, the lines of the IOAPICs, and the bindings of
- * guests' interrupts to them (irq.h).
+ * the control domain's interrupts to them (irq.h).
  *
- * Two locks. irq_lock guards everything that changes slowly: bindings, lines, which vector is taken. Each CPU's table
- * of vectors has its own (LOCK_IRQ_CPU, a level above): whoever changes a slot holds both, the handler needs only its
- * CPU's. A slot therefore holds by value what the handler wants to know, and a binding may be freed once no slot names
- * it any more.
+ * irq_lock guards all of it, but the handler takes no lock for a message: a CPU's slot names a binding, whose route is
+ * one word, and bindings are never given back to the allocator. Who reads a slot just before its binding goes delivers
+ * what came too late, or what the binding is used for next: the guest gets one interrupt too many.
  *
- * When an interrupt moves to another CPU, the old vector goes on working for STALE_NS: a message may be on its way, and
- * an edge that nobody hears is lost for ever.
+ * When an interrupt moves to another CPU, the old vector goes on working until it moves again: a message may be on its
+ * way, and an edge that nobody hears is lost for ever.
  */
 #include "apic.h"
 #include "cpu.h"
@@ -25,8 +24,6 @@
 
 #define NR_VECTORS (VECTOR_LAST - VECTOR_FIRST + 1)
 #define NR_LINES 512
-#define NR_BUCKETS 512
-#define STALE_NS 100000000ull
 
 enum route_flags { ROUTE_GSI = 1, ROUTE_LOGICAL = 2, ROUTE_LEVEL = 4, ROUTE_LOWEST = 8 };
 
@@ -36,27 +33,13 @@ struct route {
     uint8_t vector, mode, flags;
 };
 
-struct slot {
-    struct binding *b; /* NULL: free */
-    struct route route;
-};
-
-struct cpu_vectors {
-    spinlock_t lock; /* LOCK_IRQ_CPU: slot[] */
-    unsigned next;   /* where the search for a free one begins; irq_lock */
-    struct slot slot[NR_VECTORS];
-};
-_Static_assert(sizeof(struct cpu_vectors) <= PAGE_SIZE, "a page for each CPU");
-
-/* An interrupt that has a vector. All of it irq_lock, but for `d`, constant while a slot names the binding. */
+/* An interrupt that has a vector. */
 struct binding {
-    struct binding *next; /* in its bucket, or of the free ones */
-    struct domain *d;
-    uint32_t sbdf; /* the requester the remapping entry is for */
-    int entry;     /* -1: none */
-    uint16_t index, cpu, old_cpu;
-    uint8_t vector, old_vector; /* 0: none */
-    uint64_t moved;             /* when old_vector became old, ns */
+    struct binding *next; /* of the free ones */
+    _Atomic struct route route;
+    uint32_t sbdf;     /* the requester the remapping entry is for */
+    int entry;         /* -1: none */
+    uint32_t now, old; /* places: CPU << 8 | vector; 0: none */
     struct msi_message host;
 };
 
@@ -70,58 +53,40 @@ struct line {
 };
 
 static spinlock_t irq_lock = SPINLOCK(LOCK_IRQ);
-static struct cpu_vectors *vectors[MAX_CPUS];
-static struct binding *buckets[NR_BUCKETS], *free_bindings;
+static _Atomic(struct binding *) *vectors[MAX_CPUS]; /* slots; a page of them for each CPU */
+static struct binding *free_bindings;
 static struct line lines[NR_LINES];
 static unsigned nr_lines;
 static bool has_eoi_register[BOARD_MAX_IOAPICS];
 
-/* --- vectors --- */
+/* --- bindings --- */
 
-static void slot_set(unsigned cpu, uint8_t vector, struct binding *b, struct route route)
+static _Atomic(struct binding *) *slot_at(uint32_t place)
 {
-    struct cpu_vectors *c = vectors[cpu];
-    spin_lock(&c->lock);
-    c->slot[vector - VECTOR_FIRST] = (struct slot){ b, route };
-    spin_unlock(&c->lock);
+    return &vectors[place >> 8][(place & 0xff) - VECTOR_FIRST];
 }
 
-static void slot_clear(unsigned cpu, uint8_t vector)
+static void place_leave(uint32_t place)
 {
-    if (vector)
-        slot_set(cpu, vector, NULL, (struct route){ 0 });
+    if (place)
+        store_relaxed(slot_at(place), NULL);
 }
 
-/* Free, or kept for late interrupts longer than any can take. */
-static bool slot_usable(const struct slot *s, unsigned cpu, uint8_t vector, uint64_t now)
+/* A place for it on `cpu` or, if that is full, on the next one; 0: none left. The vector stays if it can: a device
+ * whose message changes in one word only cannot send a torn one. */
+static uint32_t place_find(const struct binding *b, unsigned cpu)
 {
-    if (!s->b)
-        return true;
-    return (s->b->cpu != cpu || s->b->vector != vector) && now - s->b->moved > STALE_NS;
-}
-
-/* A vector of this CPU, 0: none left. `want` when it is free: a device whose message changes in one word only cannot
- * send a torn one. */
-static uint8_t vector_find(unsigned cpu, uint8_t want)
-{
-    struct cpu_vectors *c = vectors[cpu];
-    uint64_t now = metal_now();
-    unsigned start = want ? want - (unsigned)VECTOR_FIRST : c->next;
-    for (unsigned i = 0; i < NR_VECTORS; i++) {
-        unsigned n = (start + i) % NR_VECTORS;
-        if (!slot_usable(&c->slot[n], cpu, VECTOR_FIRST + n, now))
-            continue;
-        if (c->slot[n].b)
-            c->slot[n].b->old_vector = 0;
-        c->next = (n + 1) % NR_VECTORS;
-        return VECTOR_FIRST + n;
+    unsigned cpus = metal_nr_cpus(), start = b->now ? (b->now & 0xff) - VECTOR_FIRST : 0;
+    for (unsigned n = 0; n < cpus * NR_VECTORS; n++) {
+        uint32_t place = (cpu + n / NR_VECTORS) % cpus << 8 | (VECTOR_FIRST + (start + n) % NR_VECTORS);
+        const struct binding *there = load_relaxed(slot_at(place));
+        if (!there || there == b)
+            return place;
     }
     return 0;
 }
 
-/* --- bindings --- */
-
-static struct binding *binding_new(struct domain *d, uint32_t sbdf, unsigned index)
+static struct binding *binding_new(uint32_t sbdf)
 {
     if (!free_bindings) {
         struct binding *page = page_alloc();
@@ -134,66 +99,67 @@ static struct binding *binding_new(struct domain *d, uint32_t sbdf, unsigned ind
     if (!b)
         return NULL;
     free_bindings = b->next;
-    *b = (struct binding){ .d = d, .sbdf = sbdf, .entry = -1, .index = index };
+    b->sbdf = sbdf;
+    b->entry = -1;
+    b->now = b->old = 0;
     return b;
 }
 
-static void binding_drop(struct binding *b)
+static void binding_drop(struct binding **at)
 {
-    slot_clear(b->cpu, b->vector);
-    slot_clear(b->old_cpu, b->old_vector);
+    struct binding *b = *at;
+    if (!b)
+        return;
+    place_leave(b->now);
+    place_leave(b->old);
     if (b->entry >= 0)
         iommu_remap_free(b->sbdf, b->entry);
     b->next = free_bindings;
     free_bindings = b;
+    *at = NULL;
 }
 
 /* Gives the binding a vector near `cpu` and makes it do what `r` says. On an error it is as before. */
 static int binding_place(struct binding *b, unsigned cpu, struct route r)
 {
-    bool gsi = r.flags & ROUTE_GSI;
-    if (b->vector && b->cpu == cpu && !gsi) {
-        slot_set(cpu, b->vector, b, r);
-        return 0;
-    }
-    uint8_t vector = b->cpu == cpu ? b->vector : 0;
-    bool move = !vector;
-    unsigned cpus = metal_nr_cpus();
-    for (unsigned i = 0; !vector && i < cpus; i++) {
-        cpu = (cpu + (i > 0)) % cpus;
-        vector = vector_find(cpu, b->vector);
-    }
-    if (!vector)
+    uint32_t to = place_find(b, cpu);
+    if (!to)
         return -ENOSPC;
-    if (move)
-        slot_set(cpu, vector, b, r);
-    int rc = iommu_remap(b->sbdf, &b->entry, vector, apic_id_of(cpu), gsi && r.flags & ROUTE_LEVEL, &b->host);
-    if (rc) {
-        if (move)
-            slot_clear(cpu, vector);
-        return rc;
-    }
-    if (!move)
+    bool moves = to != b->now, back = to == b->old, gsi = r.flags & ROUTE_GSI;
+    struct route before = load_relaxed(&b->route);
+    store_relaxed(&b->route, r);
+    if (!moves && !gsi)
         return 0;
-    slot_clear(b->old_cpu, b->old_vector);
-    b->old_cpu = b->cpu;
-    b->old_vector = b->vector;
-    b->moved = metal_now();
-    if (b->old_vector)
-        slot_set(b->old_cpu, b->old_vector, b, r);
-    b->cpu = cpu;
-    b->vector = vector;
-    return 0;
+    store_release(slot_at(to), b); /* pairs with irq_handle(): the route before the slot */
+    int rc = iommu_remap(b->sbdf, &b->entry, to, apic_id_of(to >> 8), gsi && r.flags & ROUTE_LEVEL, &b->host);
+    if (rc)
+        store_relaxed(&b->route, before);
+    if (moves && !back)
+        place_leave(rc ? to : b->old);
+    if (moves && !rc) {
+        b->old = b->now;
+        b->now = to;
+    }
+    return rc;
+}
+
+/* The same for *at, which becomes a new binding if it is NULL. */
+static int binding_route(struct binding **at, uint32_t sbdf, unsigned cpu, struct route r)
+{
+    bool new = !*at;
+    if (new && !(*at = binding_new(sbdf)))
+        return -ENOMEM;
+    int rc = binding_place(*at, cpu, r);
+    if (rc && new)
+        binding_drop(at);
+    return rc;
 }
 
 /* The CPU of a vCPU, within reach of a message: without remapping that is an 8-bit APIC id. */
-static unsigned cpu_of(const struct domain *d, unsigned vcpu)
+static unsigned cpu_of(unsigned vcpu)
 {
-    const struct vcpu *v = vcpu < d->max_vcpus ? d->vcpu[vcpu] : NULL;
-    unsigned cpu = v ? load_relaxed(&v->cpu) : 0;
-    if (cpu >= metal_nr_cpus() || (apic_id_of(cpu) > 254 && !iommu_remaps_interrupts()))
-        return 0;
-    return cpu;
+    unsigned cpu = vcpu < hv_control_domain->max_vcpus ? load_relaxed(&hv_control_domain->vcpu[vcpu]->cpu) : 0;
+    return apic_id_of(cpu) > 254 && !iommu_remaps_interrupts() ? 0 : cpu;
 }
 
 /* --- message interrupts --- */
@@ -211,53 +177,24 @@ static bool route_decode(const struct msi_message *m, struct route *r)
     return mode == 4 || (mode <= 1 && r->vector >= 16);
 }
 
-static struct binding **msi_find(uint32_t sbdf, unsigned index)
-{
-    uint32_t hash = (sbdf * 2048 + index) * 0x9e3779b1u;
-    struct binding **at = &buckets[hash % NR_BUCKETS];
-    while (*at && ((*at)->sbdf != sbdf || (*at)->index != index))
-        at = &(*at)->next;
-    return at;
-}
-
-static void msi_drop(struct binding **at)
-{
-    struct binding *b = *at;
-    *at = b->next;
-    binding_drop(b);
-}
-
-int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_message guest, struct msi_message *out)
+int irq_bind_msi(struct binding **at, uint32_t sbdf, struct msi_message guest, struct msi_message *out)
 {
     struct route r;
-    if (!route_decode(&guest, &r) || index > UINT16_MAX)
+    if (!route_decode(&guest, &r))
         return -EINVAL;
-    unsigned cpu = cpu_of(d, vlapic_target(d, r.dest, r.flags & ROUTE_LOGICAL));
+    unsigned cpu = cpu_of(vlapic_target(hv_control_domain, r.dest, r.flags & ROUTE_LOGICAL));
     spin_lock(&irq_lock);
-    struct binding **at = msi_find(sbdf, index);
-    if (*at && (*at)->d != d)
-        msi_drop(at);
-    at = msi_find(sbdf, index);
-    struct binding *b = *at;
-    if (!b) {
-        b = binding_new(d, sbdf, index);
-        *at = b;
-    }
-    int rc = b ? binding_place(b, cpu, r) : -ENOMEM;
+    int rc = binding_route(at, sbdf, cpu, r);
     if (!rc)
-        *out = b->host;
-    else if (b && !b->vector)
-        msi_drop(at);
+        *out = (*at)->host;
     spin_unlock(&irq_lock);
     return rc;
 }
 
-void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index)
+void irq_unbind_msi(struct binding **at)
 {
     spin_lock(&irq_lock);
-    struct binding **at = msi_find(sbdf, index);
-    if (*at && (*at)->d == d)
-        msi_drop(at);
+    binding_drop(at);
     spin_unlock(&irq_lock);
 }
 
@@ -307,7 +244,6 @@ void irq_init(unsigned nr_cpus)
     for (unsigned cpu = 0; cpu < nr_cpus; cpu++) {
         vectors[cpu] = page_alloc();
         BUG_ON(!vectors[cpu]);
-        spin_init(&vectors[cpu]->lock, LOCK_IRQ_CPU);
     }
     for (unsigned io = 0; io < hv_board.nr_ioapics; io++) {
         uint64_t base = hv_board.ioapic[io].gsi_base;
@@ -357,27 +293,17 @@ int irq_route_isa(uint8_t irq, uint8_t vector)
     return rc;
 }
 
-static int line_bind(struct line *l, struct domain *d, unsigned cpu, struct route r, bool active_low)
+static int line_bind(struct line *l, unsigned cpu, struct route r, bool active_low)
 {
     uint32_t sbdf;
-    if (l->host || (l->b && l->b->d != d))
-        return -EBUSY;
-    int rc = requester_of(l, &sbdf);
+    bool level = r.flags & ROUTE_LEVEL, bound = l->b;
+    int rc = l->host ? -EBUSY : requester_of(l, &sbdf);
+    if (!rc)
+        rc = binding_route(&l->b, sbdf, cpu, r);
     if (rc)
         return rc;
-    struct binding *b = l->b ? l->b : binding_new(d, sbdf, 0);
-    if (!b)
-        return -ENOMEM;
-    rc = binding_place(b, cpu, r);
-    if (rc) {
-        if (!l->b)
-            binding_drop(b);
-        return rc;
-    }
-    bool level = r.flags & ROUTE_LEVEL, bound = l->b;
-    uint64_t entry = iommu_ioapic_rte(&b->host, level, active_low, false);
+    uint64_t entry = iommu_ioapic_rte(&l->b->host, level, active_low, false);
     l->masks &= l->level && level ? MASK_GUEST | MASK_SERVICE : MASK_GUEST;
-    l->b = b;
     l->level = level;
     if (bound && l->entry == entry) { /* an edge would be lost while it is masked for the change */
         line_apply(l);
@@ -388,14 +314,13 @@ static int line_bind(struct line *l, struct domain *d, unsigned cpu, struct rout
     return 0;
 }
 
-int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu)
+int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu)
 {
-    if (gsi >= NR_LINES || !lines[gsi].exists || vcpu >= d->max_vcpus || !d->vcpu[vcpu])
+    if (gsi >= NR_LINES || !lines[gsi].exists)
         return -EINVAL;
     struct route r = { .dest = gsi, .flags = ROUTE_GSI | (level ? ROUTE_LEVEL : 0) };
-    unsigned cpu = cpu_of(d, vcpu);
     spin_lock(&irq_lock);
-    int rc = line_bind(&lines[gsi], d, cpu, r, active_low);
+    int rc = line_bind(&lines[gsi], cpu_of(vcpu), r, active_low);
     spin_unlock(&irq_lock);
     return rc;
 }
@@ -405,8 +330,7 @@ void irq_unbind_gsi(unsigned gsi)
     struct line *l = &lines[gsi];
     spin_lock(&irq_lock);
     line_mask(l, MASK_UNBOUND, MASK_GUEST | MASK_SERVICE);
-    binding_drop(l->b);
-    l->b = NULL;
+    binding_drop(&l->b);
     spin_unlock(&irq_lock);
 }
 
@@ -452,20 +376,6 @@ static void unbound(uint8_t vector)
         log_line("CPU %u: an interrupt nobody waits for, vector %02x (%lu so far)", metal_cpu(), vector, count);
 }
 
-/* Level-triggered: masked until the guest's EOI, so that the EOI here cannot make it come again at once. */
-static void gsi_handle(struct domain *d, unsigned gsi)
-{
-    struct line *l = &lines[gsi];
-    spin_lock(&irq_lock);
-    bool mine = l->b && l->b->d == d; /* it may have been unbound since the slot was read */
-    if (mine && l->level)
-        line_mask(l, MASK_SERVICE, 0);
-    spin_unlock(&irq_lock);
-    apic_eoi();
-    if (mine)
-        virqchip_host_gsi(d, gsi);
-}
-
 static void reserved_handle(uint8_t vector)
 {
     if (vector < VECTOR_FIRST || vector == VECTOR_SPURIOUS) {
@@ -481,30 +391,34 @@ static void reserved_handle(uint8_t vector)
         unbound(vector);
 }
 
+/* Level-triggered: masked until the guest's EOI, so that the EOI here cannot make it come again at once. */
+static void line_begin(struct line *l)
+{
+    spin_lock(&irq_lock);
+    if (l->b && l->level) /* it may have been unbound since the slot was read */
+        line_mask(l, MASK_SERVICE, 0);
+    spin_unlock(&irq_lock);
+}
+
 void irq_handle(uint8_t vector)
 {
     if (vector < VECTOR_FIRST || vector > VECTOR_LAST) {
         reserved_handle(vector);
         return;
     }
-    struct cpu_vectors *c = vectors[metal_cpu()];
-    struct domain *gsi_of = NULL;
-    spin_lock(&c->lock);
-    struct slot s = c->slot[vector - VECTOR_FIRST];
-    if (s.b && s.route.flags & ROUTE_GSI) {
-        gsi_of = s.b->d;
-        atomic_fetch_add_explicit(&gsi_of->refs, 1, memory_order_relaxed); /* > 0: it still has a binding */
-    } else if (s.b) {
-        vlapic_deliver(s.b->d, s.route.dest, s.route.flags & ROUTE_LOGICAL, s.route.mode, s.route.vector,
-                       s.route.flags & ROUTE_LEVEL, s.route.flags & ROUTE_LOWEST);
-    }
-    spin_unlock(&c->lock);
-    if (gsi_of) {
-        gsi_handle(gsi_of, s.route.dest);
-        domain_put(gsi_of);
-        return;
-    }
-    apic_eoi();
-    if (!s.b)
+    struct binding *b = load_acquire(slot_at(metal_cpu() << 8 | vector)); /* pairs with binding_place() */
+    struct route r = { 0 };
+    if (b)
+        r = load_relaxed(&b->route);
+    else
         unbound(vector);
+    bool gsi = r.flags & ROUTE_GSI;
+    if (gsi)
+        line_begin(&lines[r.dest]);
+    else if (b)
+        vlapic_deliver(hv_control_domain, r.dest, r.flags & ROUTE_LOGICAL, r.mode, r.vector, r.flags & ROUTE_LEVEL,
+                       r.flags & ROUTE_LOWEST);
+    apic_eoi();
+    if (gsi)
+        virqchip_host_gsi(hv_control_domain, r.dest);
 }

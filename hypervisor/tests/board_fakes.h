@@ -19,7 +19,7 @@ static struct vcpu cpus[2];
 void vcpu_kick(struct vcpu *v, uint32_t work) { atomic_fetch_or(&v->work, work); }
 void *page_alloc(void) { return calloc(1, PAGE_SIZE); }
 void page_free(void *page) { free(page); }
-int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu) { return 0; }
+int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu) { return 0; }
 void irq_unbind_gsi(unsigned gsi) {}
 void irq_mask_gsi(unsigned gsi, bool masked) {}
 void irq_gsi_eoi(unsigned gsi) {}

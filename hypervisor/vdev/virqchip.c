@@ -58,7 +58,7 @@ static void host_follow(struct domain *d, unsigned gsi)
         irq_gsi_eoi(gsi);
     }
     if (!(rte & RTE_MASKED) && ((*host & ~HOST_WAITS) != want || c->host_vcpu[gsi] != vcpu)) {
-        int rc = irq_bind_gsi(d, gsi, want & HOST_LEVEL, want & HOST_LOW, vcpu);
+        int rc = irq_bind_gsi(gsi, want & HOST_LEVEL, want & HOST_LOW, vcpu);
         if (rc) {
             log_guest(d, "The host's interrupt line %u cannot be routed (error %d): its device may go unheard.", gsi,
                       -rc);

@@ -38,11 +38,12 @@
 #define MSIX_ENABLE BIT(15)
 #define MSIX_MASK_ALL BIT(14)
 #define ENTRY_MASKED 1u
-#define ENTRY_BOUND BIT(31) /* ours: irq_bind_msi() was called; reserved in the device */
+#define ENTRY_SIZE 16u
 
-/* As the guest sees it, in the layout of the table (PCI 3.0 6.8.2). */
+/* As the guest sees it (PCI 3.0 6.8.2), and where it goes. */
 struct msix_entry {
     uint32_t word[4]; /* address, address high, data, control */
+    struct binding *irq;
 };
 
 /* A place in the table belongs to one function for ever, with its mappings; `present` tells whether it is there now. */
@@ -52,6 +53,7 @@ struct device {
     uint16_t nr_entries, moves;
     bool present, confined, msi_on, msi_64, msix_on;
     struct msi_message msi_guest;
+    struct binding *msi_irq;
     uint32_t table_offset;
     struct msix_entry *entry;
     paddr_t table; /* 0: not decoded, or where it must not be */
@@ -85,7 +87,7 @@ static struct device *device_find(struct vpci *p, uint32_t sbdf)
 
 /* --- where MSI-X tables are --- */
 
-static uint64_t table_end(const struct device *dev) { return dev->table + dev->nr_entries * sizeof(struct msix_entry); }
+static uint64_t table_end(const struct device *dev) { return dev->table + dev->nr_entries * ENTRY_SIZE; }
 
 /* Whether some of the table is in these pages. */
 static bool table_in(const struct device *dev, uint64_t first_page, uint64_t last_page)
@@ -150,39 +152,31 @@ static volatile uint8_t *table_window(struct device *dev)
 
 /* --- MSI-X --- */
 
-static void entry_unbind(struct domain *d, struct device *dev, unsigned index)
-{
-    if (dev->entry[index].word[3] & ENTRY_BOUND)
-        irq_unbind_msi(d, dev->sbdf, index);
-    dev->entry[index].word[3] &= ~ENTRY_BOUND;
-}
-
 /* Makes the device's entry what the guest's asks for; called when MSI-X is on. */
 static void entry_push(struct domain *d, struct device *dev, unsigned index)
 {
     struct msix_entry *e = &dev->entry[index];
     volatile uint8_t *window = table_window(dev);
-    uint32_t control = e->word[3] & ~ENTRY_BOUND;
+    uint32_t control = e->word[3];
     struct msi_message guest = { e->word[0] | (uint64_t)e->word[1] << 32, e->word[2] }, host;
     if (!window) {
         if (!(control & ENTRY_MASKED))
             log_guest(d, "PCI device %x: its MSI-X table cannot be reached", dev->sbdf);
         return;
     }
-    volatile uint32_t *hw = (volatile uint32_t *)(window + (dev->table - dev->window_base) + index * sizeof(*e));
+    volatile uint32_t *hw = (volatile uint32_t *)(window + (dev->table - dev->window_base) + index * ENTRY_SIZE);
     hw[3] = control | ENTRY_MASKED;
     if (control & ENTRY_MASKED) {
         (void)hw[3];        /* it has arrived: the guest's own read-back sees only our copy */
         if (!guest.address) /* what drivers leave when they give an interrupt back */
-            entry_unbind(d, dev, index);
+            irq_unbind_msi(&e->irq);
         return;
     }
-    int rc = irq_bind_msi(d, dev->sbdf, index, guest, &host);
+    int rc = irq_bind_msi(&e->irq, dev->sbdf, guest, &host);
     if (rc) {
         log_guest(d, "PCI device %x: MSI-X %u stays masked, error %d", dev->sbdf, index, rc);
         return;
     }
-    e->word[3] |= ENTRY_BOUND;
     hw[0] = host.address;
     hw[1] = host.address >> 32;
     hw[2] = host.data;
@@ -195,10 +189,10 @@ static void entries_push(struct domain *d, struct device *dev)
         entry_push(d, dev, i);
 }
 
-static void msix_off(struct domain *d, struct device *dev)
+static void msix_off(struct device *dev)
 {
     for (unsigned i = 0; i < dev->nr_entries; i++)
-        entry_unbind(d, dev, i);
+        irq_unbind_msi(&dev->entry[i].irq);
     dev->msix_on = false;
 }
 
@@ -214,7 +208,7 @@ static void msix_control(struct domain *d, struct device *dev, uint16_t control)
     }
     metal_pci_write(dev->sbdf, reg, 2, control);
     if (!on && dev->msix_on)
-        msix_off(d, dev);
+        msix_off(dev);
 }
 
 /* Brings what is trapped in step with what the device decodes. */
@@ -224,7 +218,7 @@ static void table_follow(struct domain *d, struct device *dev)
     if (at == dev->table)
         return;
     dev->table = 0;
-    if (!at || !table_allowed(d, at, at + dev->nr_entries * sizeof(struct msix_entry)))
+    if (!at || !table_allowed(d, at, at + dev->nr_entries * ENTRY_SIZE))
         return;
     dev->table = at;
     for (uint64_t page = at >> PAGE_SHIFT; table_in(dev, page, page); page++) {
@@ -252,19 +246,17 @@ static void mmio(volatile void *at, unsigned size, bool write, uint64_t *value)
 static void entry_access(struct domain *d, struct device *dev, unsigned offset, unsigned size, bool write,
                          uint64_t *value)
 {
-    struct msix_entry *e = &dev->entry[offset / sizeof(*e)];
-    unsigned word = offset % sizeof(*e) / 4, words = size / 4;
+    struct msix_entry *e = &dev->entry[offset / ENTRY_SIZE];
+    unsigned word = offset % ENTRY_SIZE / 4, words = size / 4;
     if (!write)
         *value = words ? 0 : ~0ull;
-    for (unsigned i = 0; i < words; i++) {
-        uint32_t bound = word + i == 3 ? e->word[3] & ENTRY_BOUND : 0;
+    for (unsigned i = 0; i < words; i++)
         if (write)
-            e->word[word + i] = ((uint32_t)(*value >> 32 * i) & (word + i == 3 ? ~ENTRY_BOUND : ~0u)) | bound;
+            e->word[word + i] = *value >> 32 * i;
         else
-            *value |= (uint64_t)(e->word[word + i] & ~bound) << 32 * i;
-    }
+            *value |= (uint64_t)e->word[word + i] << 32 * i;
     if (write && words && dev->msix_on && (word + words == 4 || !(e->word[3] & ENTRY_MASKED)))
-        entry_push(d, dev, offset / sizeof(*e));
+        entry_push(d, dev, offset / ENTRY_SIZE);
 }
 
 bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value)
@@ -294,10 +286,10 @@ static bool in_msi(const struct device *dev, unsigned reg)
     return dev->msi && reg >= dev->msi && reg < dev->msi + (dev->msi_64 ? 16u : 12u);
 }
 
-static int msi_push(struct domain *d, struct device *dev)
+static int msi_push(struct device *dev)
 {
     struct msi_message host;
-    int rc = irq_bind_msi(d, dev->sbdf, 0, dev->msi_guest, &host);
+    int rc = irq_bind_msi(&dev->msi_irq, dev->sbdf, dev->msi_guest, &host);
     if (rc)
         return rc;
     metal_pci_write(dev->sbdf, dev->msi + 4, 4, host.address);
@@ -310,14 +302,14 @@ static int msi_push(struct domain *d, struct device *dev)
 static void msi_control(struct domain *d, struct device *dev, uint16_t control)
 {
     bool on = control & MSI_ENABLE, was_on = dev->msi_on && read16(dev->sbdf, dev->msi + 2) & MSI_ENABLE;
-    int rc = on && !was_on ? msi_push(d, dev) : 0;
+    int rc = on && !was_on ? msi_push(dev) : 0;
     if (rc) {
         log_guest(d, "PCI device %x: MSI stays off, error %d", dev->sbdf, rc);
         on = false;
     }
     metal_pci_write(dev->sbdf, dev->msi + 2, 2, (control & ~(MSI_HIDDEN | MSI_ENABLE)) | (on ? MSI_ENABLE : 0));
-    if (dev->msi_on && !on)
-        irq_unbind_msi(d, dev->sbdf, 0);
+    if (!on)
+        irq_unbind_msi(&dev->msi_irq);
     dev->msi_on = on;
 }
 
@@ -344,7 +336,7 @@ static void msi_write(struct domain *d, struct device *dev, unsigned offset, uin
         *address = (uint32_t)*address | (uint64_t)value << 32;
     else
         dev->msi_guest.data = value & 0xffff;
-    if (dev->msi_on && msi_push(d, dev))
+    if (dev->msi_on && msi_push(dev))
         log_guest(d, "PCI device %x: MSI message %lx %x is not served", dev->sbdf, *address, dev->msi_guest.data);
 }
 
@@ -397,15 +389,17 @@ static struct device *place_get(struct vpci *p, uint32_t sbdf)
     return dev;
 }
 
-/* 256 entries a page, and few devices have more. */
-static unsigned entries_order(const struct device *dev) { return dev->nr_entries > 256 ? 3 : 0; }
+/* A page's, and few devices have more: then for 2048, the most. */
+static unsigned entries_order(const struct device *dev)
+{
+    return dev->nr_entries > PAGE_SIZE / sizeof(struct msix_entry) ? 4 : 0;
+}
 
 static void device_remove(struct domain *d, struct device *dev)
 {
-    if (dev->msi_on)
-        irq_unbind_msi(d, dev->sbdf, 0);
+    irq_unbind_msi(&dev->msi_irq);
     if (dev->entry) {
-        msix_off(d, dev);
+        msix_off(dev);
         pages_free(dev->entry, entries_order(dev));
     }
     *dev = (struct device){

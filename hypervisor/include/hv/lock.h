@@ -16,15 +16,13 @@
 enum lock_level {
     LOCK_DOMAINS = 10, /* the list of domains */
     LOCK_DOMAIN = 20,  /* one domain's life */
-    LOCK_IOREQ = 30,
     LOCK_GRANT = 40,
     LOCK_EVTCHN = 50,
     LOCK_PORT = 52,        /* one event channel port */
     LOCK_EVENT_QUEUE = 54, /* one FIFO queue of one vCPU */
     LOCK_VDEV = 60,
-    LOCK_IRQ = 64,     /* host interrupts */
-    LOCK_IRQ_CPU = 65, /* one CPU's vectors */
-    LOCK_SCHED = 66,   /* a CPU's run queue */
+    LOCK_IRQ = 64,   /* host interrupts */
+    LOCK_SCHED = 66, /* a CPU's run queue */
     LOCK_P2M = 70,
     LOCK_IOMMU = 75,      /* a domain's I/O page tables */
     LOCK_IOMMU_UNIT = 76, /* a unit's queue and tables */

@@ -23,7 +23,7 @@ static bool bound[256];
 void vcpu_kick(struct vcpu *v, uint32_t work) { atomic_fetch_or(&v->work, work); }
 void *page_alloc(void) { return calloc(1, PAGE_SIZE); }
 void page_free(void *page) { free(page); }
-int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu)
+int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu)
 {
     CHECK(gsi < 256 && vcpu < 2);
     if (gsi % 7 == 3)

@@ -19,7 +19,6 @@
 #define WINDOW 0xfe000000ul
 
 static uint8_t registers[0x20000]; /* at WINDOW */
-static uint8_t bound[4][2048];
 static unsigned nr_bound;
 struct board hv_board = { .nr_ecam = 1, .ecam = { { 0xe0000000, 0, 0, 0 } } };
 
@@ -30,22 +29,21 @@ int iommu_assign(struct domain *d, uint32_t sbdf)
     return !d || sbdf & 1 ? 0 : -EOPNOTSUPP;
 }
 
-int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_message guest, struct msi_message *out)
+int irq_bind_msi(struct binding **at, uint32_t sbdf, struct msi_message guest, struct msi_message *out)
 {
-    CHECK(sbdf < 4 && index < 2048);
+    CHECK(sbdf < 4);
     if (guest.data & 0x80)
         return -EINVAL;
-    nr_bound += !bound[sbdf][index];
-    bound[sbdf][index] = 1;
+    nr_bound += !*at;
+    *at = (struct binding *)1;
     *out = (struct msi_message){ 0xfee00000, 0x30 };
     return 0;
 }
 
-void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index)
+void irq_unbind_msi(struct binding **at)
 {
-    CHECK(sbdf < 4 && index < 2048);
-    nr_bound -= bound[sbdf][index];
-    bound[sbdf][index] = 0;
+    nr_bound -= *at != NULL;
+    *at = NULL;
 }
 
 void *metal_map_mmio(paddr_t base, size_t size)

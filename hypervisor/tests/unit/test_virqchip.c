@@ -29,7 +29,7 @@ static void tell(char c)
     told[nr_told] = 0;
 }
 
-int irq_bind_gsi(struct domain *d, unsigned gsi, bool level, bool active_low, unsigned vcpu)
+int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu)
 {
     tell('B');
     tell(level ? active_low ? 'l' : 'L' : active_low ? 'e' : 'E');

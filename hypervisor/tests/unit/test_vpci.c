@@ -23,7 +23,6 @@ static struct domain dom;
 static unsigned bound, unbound, maps, unmapped;
 static int bind_error;
 static struct msi_message last_guest;
-static unsigned last_index;
 static uint32_t last_sbdf;
 static uint8_t registers[0x40000]; /* at 0xfe000000 */
 static bool ram_there;
@@ -38,18 +37,22 @@ int iommu_assign(struct domain *d, uint32_t sbdf)
     return d ? assign_error : 0;
 }
 
-int irq_bind_msi(struct domain *d, uint32_t sbdf, unsigned index, struct msi_message guest, struct msi_message *out)
+int irq_bind_msi(struct binding **at, uint32_t sbdf, struct msi_message guest, struct msi_message *out)
 {
     if (bind_error)
         return bind_error;
     bound++;
     last_sbdf = sbdf;
-    last_index = index;
+    *at = (struct binding *)1;
     last_guest = guest;
-    *out = (struct msi_message){ HOST_ADDRESS, HOST_DATA + index };
+    *out = (struct msi_message){ HOST_ADDRESS, HOST_DATA };
     return 0;
 }
-void irq_unbind_msi(struct domain *d, uint32_t sbdf, unsigned index) { unbound++; }
+void irq_unbind_msi(struct binding **at)
+{
+    unbound += *at != NULL;
+    *at = NULL;
+}
 void *metal_map_mmio(paddr_t base, size_t size)
 {
     maps++;
@@ -187,8 +190,8 @@ static void test_msix(void)
     table_write(TABLE + 28, 4, 0);
     CHECK(bound == 0 && get(hw, 16) == 0);
     vpci_write(&dom, 9, 0x42, 2, 0xc000); /* on, all masked */
-    CHECK(bound == 1 && last_index == 1 && last_guest.address == 0xfee02000 && last_guest.data == 0x41);
-    CHECK(get(hw, 16) == HOST_ADDRESS && get(hw, 24) == HOST_DATA + 1 && get(hw, 28) == 0 && get(hw, 12) == 1);
+    CHECK(bound == 1 && last_guest.address == 0xfee02000 && last_guest.data == 0x41);
+    CHECK(get(hw, 16) == HOST_ADDRESS && get(hw, 24) == HOST_DATA && get(hw, 28) == 0 && get(hw, 12) == 1);
     CHECK((get(c, 0x40) >> 16) == 0xc000 && table_read(TABLE + 16) == 0xfee02000 && table_read(TABLE + 28) == 0);
     vpci_write(&dom, 9, 0x42, 2, 0x8000);
     CHECK((get(c, 0x40) >> 16) == 0x8000 && bound == 1);
@@ -230,7 +233,7 @@ static void test_msix_moves(void)
     CHECK(trapped(0xfe002) && !trapped(0xfe003));
     table_write(0xfe002000 + 12, 4, 0);
     vpci_write(&dom, 9, 0x40, 4, 0x8000u << 16);
-    CHECK(bound == 1 && last_index == 256 && get(registers, 0x2000) == HOST_ADDRESS);
+    CHECK(bound == 1 && get(registers, 0x2000) == HOST_ADDRESS);
     vpci_write(&dom, 9, 0x18, 4, 0xfe010004);
     CHECK(!trapped(0xfe001) && trapped(0xfe011) && bound == 2);
     CHECK(get(registers, 0x12000) == HOST_ADDRESS);
