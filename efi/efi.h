@@ -4,8 +4,7 @@
  * section is named at each), the words in this tree's spelling. Members the loader never calls are slots of pointers.
  * All is compiled for Windows' ABI, which is the firmware's, so a call is an ordinary call.
  */
-#ifndef EFI_EFI_H
-#define EFI_EFI_H
+#pragma once
 
 #include <stddef.h>
 #include <stdint.h>
@@ -204,5 +203,3 @@ struct efi_graphics {
 #define EFI_ACPI_20 EFI_GUID(0x8868e871, 0xe4f1, 0x11d3, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81)
 #define EFI_SMBIOS EFI_GUID(0xeb9d2d31, 0x2d88, 0x11d3, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d)
 #define EFI_SMBIOS3 EFI_GUID(0xf2fd1544, 0x9794, 0x4a2c, 0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94)
-
-#endif

@@ -3,8 +3,7 @@
  * What the loader's metal files offer each other. The order of use is that of main.c. A step that cannot go on calls
  * fail(), which tells, waits and returns to the firmware; so no step returns an error.
  */
-#ifndef EFI_LOADER_H
-#define EFI_LOADER_H
+#pragma once
 
 #include "efi.h"
 #include "pure.h"
@@ -44,5 +43,3 @@ void firmware_collect(struct bootinfo *info);
 
 /* jump.c: leaves the firmware; nothing can fail any more that could be told */
 noreturn void jump(struct bootinfo *info);
-
-#endif

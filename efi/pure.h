@@ -2,8 +2,7 @@
 /*
  * What the pure parts of the loader offer: bytes in, verdict out, no firmware. They are built natively for tests, too.
  */
-#ifndef EFI_PURE_H
-#define EFI_PURE_H
+#pragma once
 
 #include <hv/bootinfo.h>
 #include <stdarg.h>
@@ -92,5 +91,3 @@ void paging_build(uint64_t *pool, uint64_t gib, uint64_t image, uint64_t image_s
 
 /* section.c: the section `name`, of 7 or 8 characters, of a program in memory; start 0: it has none */
 struct boot_module section_find(const void *image, const char *name);
-
-#endif

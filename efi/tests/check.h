@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* For the native tests of the loader's pure parts: CHECK ends the test with its place. */
-#ifndef EFI_TESTS_CHECK_H
-#define EFI_TESTS_CHECK_H
+#pragma once
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,5 +12,3 @@
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
-
-#endif

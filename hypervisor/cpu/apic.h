@@ -5,8 +5,7 @@
  *
  * A local APIC is touched by its own CPU only. The IOAPICs' register pairs need irq_lock.
  */
-#ifndef CPU_APIC_H
-#define CPU_APIC_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -46,5 +45,3 @@ must_check int irq_route_isa(uint8_t isa, uint8_t vector);
 /* An interrupt of the host, interrupts off, no lock held. */
 void irq_handle(uint8_t vector);
 void irq_resume(void); /* after S3: the IOAPICs get their entries back */
-
-#endif

@@ -3,8 +3,7 @@
  * A physical processor: its block of data (at GS:0), and what the room cpu/ offers the other metal rooms.
  * A block belongs to its CPU; the atomics may be touched by others.
  */
-#ifndef CPU_CPU_H
-#define CPU_CPU_H
+#pragma once
 
 #include <hv/list.h>
 #include <hv/lock.h>
@@ -134,5 +133,3 @@ void console_resume(void); /* after S3 */
 
 /* --- efi.c -------------------------------------------------------------------------------------------------------- */
 void efi_init(void);
-
-#endif

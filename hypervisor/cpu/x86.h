@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Instructions that C has no words for, and the architecture's numbers the metal rooms share. */
-#ifndef CPU_X86_H
-#define CPU_X86_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -117,5 +116,3 @@ struct packed descriptor_pointer {
     uint16_t limit;
     uint64_t base;
 };
-
-#endif

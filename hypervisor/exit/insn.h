@@ -5,8 +5,7 @@
  *
  * What is not known here is "unhandled", never guessed. All of it runs on the vCPU's own CPU and takes no lock.
  */
-#ifndef EXIT_INSN_H
-#define EXIT_INSN_H
+#pragma once
 
 #include <hv/exit.h>
 #include <hv/types.h>
@@ -71,5 +70,3 @@ enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool devi
 
 /* The instruction at RIP, decoded by the mode of CS. INSN_DONE: `out` is filled. */
 enum insn_result insn_fetch(struct vcpu *v, struct insn *out, enum insn_mode *mode);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of this room offer each other and those who start the machine. */
-#ifndef HVM_HVM_H
-#define HVM_HVM_H
+#pragma once
 
 #include <hv/p2m.h>
 
@@ -17,5 +16,3 @@ noreturn void vcpu_loop(void);
 struct vcpu;
 void vcpu_load(struct vcpu *v);
 void vcpu_unload(struct vcpu *v);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The virtual machine control block (APM2 appendix B) and exit codes (appendix C). */
-#ifndef HVM_VMCB_H
-#define HVM_VMCB_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -132,5 +131,3 @@ enum {
     CLEAN_CR2 = BIT(9),
     CLEAN_ALL = 0x3ff,
 };
-
-#endif

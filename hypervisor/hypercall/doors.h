@@ -4,8 +4,7 @@
  * copies in each structure once, checks the copy, acts through the lower rooms and copies out; its result goes to RAX,
  * or it is HC_AGAIN and `arg` holds what is left to do.
  */
-#ifndef HYPERCALL_DOORS_H
-#define HYPERCALL_DOORS_H
+#pragma once
 
 #include <hv/hypercall.h>
 
@@ -54,5 +53,3 @@ extern struct pm_data {
     uint8_t nr_px, nr_cx;
     uint32_t px_mhz[PM_PX_MAX];
 } door_pm_data[];
-
-#endif

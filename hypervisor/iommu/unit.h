@@ -5,8 +5,7 @@
  *
  * A requester id is bus:8 devfn:8.
  */
-#ifndef IOMMU_UNIT_H
-#define IOMMU_UNIT_H
+#pragma once
 
 #include <hv/acpi.h>
 #include <hv/iommu.h>
@@ -183,5 +182,3 @@ static inline volatile uint64_t *unit_reg64(const struct iommu_unit *u, unsigned
 {
     return (volatile uint64_t *)(u->regs + offset);
 }
-
-#endif

@@ -3,8 +3,7 @@
  * What evtchn.c and its two ways of delivery share: a port, a domain's ports, and the small table of operations that
  * the 2-level (evtchn_2l.c) and the FIFO ABI (evtchn_fifo.c) implement. Locks: see evtchn.c.
  */
-#ifndef IPC_EVTCHN_PORT_H
-#define IPC_EVTCHN_PORT_H
+#pragma once
 
 #include <hv/domain.h>
 #include <xen/xen.h>
@@ -94,5 +93,3 @@ must_check int fifo_expand(struct evtchn_space *s, gfn_t array);
 void fifo_free(struct evtchn_space *s); /* no port may be bound, now or later */
 /* The port was closed, but the guest has yet to take it from a queue: it would show up in the wrong one. */
 bool fifo_is_busy(const struct evtchn_space *s, uint32_t port);
-
-#endif

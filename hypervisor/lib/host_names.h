@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Native tests link libc too; what lib.c defines then carries these names. Included by lib.c and its test only. */
-#ifndef HV_LIB_HOST_NAMES_H
-#define HV_LIB_HOST_NAMES_H
+#pragma once
 
 #ifdef HV_HOST
 #define memcpy hv_memcpy
@@ -12,6 +11,4 @@
 #define strncmp hv_strncmp
 #define vsnprintf hv_vsnprintf
 #define snprintf hv_snprintf
-#endif
-
 #endif

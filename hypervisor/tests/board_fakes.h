@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A domain of two vCPUs with a board, for the tests of the board's devices: what they ask of other rooms, and a guest's
  * accesses. */
-#ifndef BOARD_FAKES_H
-#define BOARD_FAKES_H
+#pragma once
 
 #include "fake_metal.h"
 
@@ -86,5 +85,3 @@ static void done(void)
     for (unsigned i = 0; i < 2; i++)
         vlapic_free(&cpus[i]);
 }
-
-#endif

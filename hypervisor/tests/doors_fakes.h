@@ -4,8 +4,7 @@
  * test_doors.c, test_domain.c and fuzz_doors_host.c, which link the real doors, domains, frames, p2m, event channels
  * and grants.
  */
-#ifndef DOORS_FAKES_H
-#define DOORS_FAKES_H
+#pragma once
 
 #include <stdlib.h>
 #include <string.h>
@@ -229,5 +228,3 @@ static void fake_control_domain(unsigned vcpus)
     CHECK(sched_pick(0, NULL, metal_now()) == d->vcpu[0]);
     fake_cpu = 0;
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The machine as tests see it: some RAM, a settable clock, recorded kicks, a PCI bus of bytes. */
-#ifndef FAKE_METAL_H
-#define FAKE_METAL_H
+#pragma once
 
 #include <hv/metal.h>
 
@@ -25,5 +24,3 @@ uint32_t frame_refs(mfn_t m); /* 0: free */
             fake_fail(__FILE__, __LINE__, #condition);                                                                 \
     } while (0)
 noreturn void fake_fail(const char *file, int line, const char *what);
-
-#endif

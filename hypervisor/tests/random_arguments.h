@@ -3,8 +3,7 @@
  * What random_hypercalls.c makes its arguments of: numbers that are worth a try, frames and memory of this program's
  * own, and pages for structures with nothing readable behind them. All of it belongs to one process with one seed.
  */
-#ifndef TESTS_RANDOM_ARGUMENTS_H
-#define TESTS_RANDOM_ARGUMENTS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -134,5 +133,3 @@ static uint64_t place_list(uint64_t (*number)(void), uint64_t *count)
 }
 
 #define SET_HANDLE(handle, address) ((handle).p = (void *)(uintptr_t)(address))
-
-#endif

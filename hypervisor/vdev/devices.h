@@ -12,8 +12,7 @@
  * would else get a burst of ticks at the moment it is busiest, and guests that count ticks have had better clocks for
  * 20 years.
  */
-#ifndef VDEV_DEVICES_H
-#define VDEV_DEVICES_H
+#pragma once
 
 #include <hv/domain.h>
 #include <hv/vdev.h>
@@ -105,5 +104,3 @@ uint64_t vhpet_read(struct domain *d, unsigned offset, unsigned size, uint64_t n
 void vhpet_write(struct domain *d, unsigned offset, unsigned size, uint64_t value, uint64_t now);
 void vhpet_tick(struct domain *d, uint64_t now);
 uint64_t vhpet_due(const struct hpet *h);
-
-#endif

@@ -6,8 +6,7 @@
  * zeros. Tables of the machine are reached through struct acpi_source, so that tests play firmware. There is no
  * interpreter for AML, and none is needed: the control domain's kernel has one.
  */
-#ifndef HV_ACPI_H
-#define HV_ACPI_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -95,5 +94,3 @@ size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *p
 size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_source *s, const struct acpi_table *root,
                        paddr_t madt);
 size_t acpi_build_rsdp(uint8_t *out, size_t size, paddr_t xsdt);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the ACPI tables say about this computer; filled once at boot (cpu/board.c), constant afterwards. */
-#ifndef HV_BOARD_H
-#define HV_BOARD_H
+#pragma once
 
 #include <hv/acpi.h>
 #include <hv/types.h>
@@ -40,5 +39,3 @@ extern struct board hv_board;
 void board_init(paddr_t rsdp);
 void pci_init(void);                            /* maps configuration space */
 extern const struct acpi_source hv_acpi_source; /* how the machine's tables are read */
-
-#endif

@@ -10,8 +10,7 @@
  * The image is flat, without headers: what is at HV_IMAGE_BASE is entered, and 8 bytes behind it stands (64 bits) how
  * much memory the image takes, with its .bss, which the loader clears.
  */
-#ifndef HV_BOOTINFO_H
-#define HV_BOOTINFO_H
+#pragma once
 
 #include <stdint.h>
 
@@ -80,5 +79,3 @@ struct bootinfo {
     uint32_t efi_vendor_revision, efi_revision;
     struct boot_framebuffer framebuffer;
 };
-
-#endif

@@ -3,8 +3,7 @@
  * The console as hypercalls use it: the control domain's output and input, and the log ring. Implemented in
  * cpu/console.c.
  */
-#ifndef HV_CONSOLE_H
-#define HV_CONSOLE_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -19,5 +18,3 @@ size_t console_read(char *to, size_t size);
 size_t log_ring_read(char *to, size_t size, uint32_t *index, bool clear, bool incremental);
 /* As if the key had been pressed on the serial console after the switch to the hypervisor. */
 void console_debug_key(char key);
-
-#endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Building the control domain: a PVH domain (arch-x86/hvm/start_info.h) that owns the hardware. */
-#ifndef HV_DOM0_H
-#define HV_DOM0_H
+#pragma once
 
 #include <hv/bootinfo.h>
 #include <hv/types.h>
@@ -13,5 +12,3 @@ struct domain;
 struct domain *dom0_build(const struct bootinfo *info, const char *options);
 /* Its first vCPU may run. */
 void dom0_start(struct domain *d);
-
-#endif

@@ -6,8 +6,7 @@
  * findable until its resources are gone (domain_kill, in steps). vCPUs live as long as their domain.
  * Locks: the list (LOCK_DOMAINS, readers too); each domain's own lock (LOCK_DOMAIN) where said below.
  */
-#ifndef HV_DOMAIN_H
-#define HV_DOMAIN_H
+#pragma once
 
 #include <hv/list.h>
 #include <hv/lock.h>
@@ -107,5 +106,3 @@ void vcpu_start_up(struct vcpu *v);
 /* Makes vCPU `id`, down. When that fails (-ENOMEM) part of it may be there: vcpu_free() takes it back. */
 must_check int vcpu_create(struct domain *d, unsigned id);
 void vcpu_free(struct vcpu *v);
-
-#endif

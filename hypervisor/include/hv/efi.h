@@ -4,8 +4,7 @@
  * Implemented in cpu/efi.c, which calls the firmware on page tables of its own. Names are UCS-2, sizes in bytes,
  * results EFI_STATUS (appendix D).
  */
-#ifndef HV_EFI_H
-#define HV_EFI_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -38,5 +37,3 @@ uint32_t efi_runtime_revision(void); /* 0: there are no services */
  * services must be present. */
 const struct efi_services *efi_enter(void);
 uint64_t efi_leave(uint64_t status);
-
-#endif

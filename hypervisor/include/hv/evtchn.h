@@ -7,8 +7,7 @@
  * port it is called on only (LOCK_PORT, see evtchn.c), never a domain's, since it is the hot path. Functions return 0
  * (or what they say) or a negative error, the same the ABI wants.
  */
-#ifndef HV_EVTCHN_H
-#define HV_EVTCHN_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -47,5 +46,3 @@ int evtchn_is_pending(struct domain *d, uint32_t port);
 /* An upcall is due: vcpu_info.evtchn_upcall_pending is set (and not masked, where that counts: PVH and HVM ignore it).
  */
 bool evtchn_upcall_pending(const struct vcpu *v);
-
-#endif

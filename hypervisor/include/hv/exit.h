@@ -3,8 +3,7 @@
  * Why a guest stopped: one struct, filled by vendor code that decodes and never decides (STYLE: rule 11), handled by
  * exit_dispatch() in exit/.
  */
-#ifndef HV_EXIT_H
-#define HV_EXIT_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -52,5 +51,3 @@ struct vm_exit {
 /* Handles one exit, not EXIT_NONE, of the vCPU that runs here; afterwards vcpu_loop looks at its work and blocked bits.
  */
 void exit_dispatch(struct vcpu *v, const struct vm_exit *x);
-
-#endif

@@ -10,8 +10,7 @@
  *
  * Locks: the allocator's own (LOCK_FRAME). frame_get and frame_put take none unless the frame becomes free.
  */
-#ifndef HV_FRAME_H
-#define HV_FRAME_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -64,5 +63,3 @@ struct frame_stats {
     uint64_t hv;          /* in use by the hypervisor, its table included */
 };
 void frame_stats(struct frame_stats *out);
-
-#endif

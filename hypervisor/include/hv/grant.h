@@ -7,8 +7,7 @@
  * later. Functions return GNTST_* of the ABI where it defines them for the operation (0 or negative), else a negative
  * error.
  */
-#ifndef HV_GRANT_H
-#define HV_GRANT_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -37,5 +36,3 @@ int grant_grow(struct domain *d, unsigned frames);
 /* The page of frame `index` (grown when needed), for XENMEM_add_to_physmap and acquire_resource. INVALID_MFN: beyond.
  */
 mfn_t grant_frame(struct domain *d, uint64_t index);
-
-#endif

@@ -2,8 +2,7 @@
 /*
  * Hypercalls: the table of doors, and the only ways to guest memory.
  */
-#ifndef HV_HYPERCALL_H
-#define HV_HYPERCALL_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -45,5 +44,3 @@ enum walk_fault guest_walk(struct vcpu *v, uint64_t linear, unsigned access, gpa
 void guest_code_page(struct vcpu *v);
 /* Instruction bytes at RIP: how many could be read (0 to 15); a fault when the first one cannot. */
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error);
-
-#endif

@@ -7,8 +7,7 @@
  * On a machine whose ACPI tables name no units all functions succeed and confine nothing, and the boot log warns. Where
  * they name some, a device that none of them confines is not to be a bus master (iommu_assign).
  */
-#ifndef HV_IOMMU_H
-#define HV_IOMMU_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -60,5 +59,3 @@ void iommu_poll_faults(void);
 /* S3 */
 void iommu_suspend(void);
 void iommu_resume(void);
-
-#endif

@@ -5,8 +5,7 @@
  *
  * Lock: irq_lock (LOCK_IRQ). Delivering a message takes none.
  */
-#ifndef HV_IRQ_H
-#define HV_IRQ_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -37,5 +36,3 @@ void irq_unbind_gsi(unsigned gsi);
 void irq_mask_gsi(unsigned gsi, bool masked);
 void irq_gsi_eoi(unsigned gsi);
 unsigned irq_nr_gsis(void);
-
-#endif

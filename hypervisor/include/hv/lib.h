@@ -4,8 +4,7 @@
  *
  * Native tests (HV_HOST) use libc's functions of the same names; lib.c is then built with hv_ before each.
  */
-#ifndef HV_LIB_H
-#define HV_LIB_H
+#pragma once
 
 #include <hv/types.h>
 #include <stdarg.h>
@@ -37,6 +36,4 @@ bool option_size(const char *line, const char *name, uint64_t *value);
 #define memcpy(to, from, n) __builtin_memcpy(to, from, n)
 #define memset(to, byte, n) __builtin_memset(to, byte, n)
 #define memcmp(a, b, n) __builtin_memcmp(a, b, n)
-#endif
-
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Doubly linked lists threaded through their elements. No locking: whoever owns the list has a lock for it. */
-#ifndef HV_LIST_H
-#define HV_LIST_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -32,5 +31,3 @@ static inline void list_remove(struct list *l)
 
 #define list_item(p, type, member) container_of(p, type, member)
 #define list_for_each(p, head) for (struct list *p = (head)->next; p != (head); p = p->next)
-
-#endif

@@ -8,8 +8,7 @@
  * A CPU may only take a lock of a higher level than those it holds; the tests' builds check that (lock_check.c).
  * C11 atomics, so that pure rooms run with real threads in tests.
  */
-#ifndef HV_LOCK_H
-#define HV_LOCK_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -85,5 +84,3 @@ static inline void spin_unlock(spinlock_t *lock)
 #define load_relaxed(p) atomic_load_explicit(p, memory_order_relaxed)
 #define store_release(p, v) atomic_store_explicit(p, v, memory_order_release)
 #define store_relaxed(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
-
-#endif

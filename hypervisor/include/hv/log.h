@@ -5,8 +5,7 @@
  * Formats are printf's: %d %u %x %s %c %p %%, with l, ll, z, width and zero padding.
  * Lines about guests go through log_guest, which has a rate limit: a guest cannot flood the console.
  */
-#ifndef HV_LOG_H
-#define HV_LOG_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -17,5 +16,3 @@ void log_line(const char *format, ...) printf_like(1, 2);
 void log_guest(struct domain *d, const char *format, ...) printf_like(2, 3);
 /* Stops all CPUs after a crash dump. */
 noreturn void panic(const char *format, ...) printf_like(1, 2);
-
-#endif

@@ -3,8 +3,7 @@
  * Facts about this computer that hypercalls report: filled in once by boot/, before the control domain runs, and
  * constant from then on.
  */
-#ifndef HV_MACHINE_H
-#define HV_MACHINE_H
+#pragma once
 
 #include <hv/bootinfo.h>
 #include <hv/domain.h>
@@ -31,5 +30,3 @@ extern struct machine hv_machine;
 
 /* What the loader told. The kernel, the initrd and the strings it points to are gone after boot_free(). */
 extern const struct bootinfo *hv_bootinfo;
-
-#endif

@@ -5,8 +5,7 @@
  *
  * Unless stated, functions may be called with any lock held and do not fail.
  */
-#ifndef HV_METAL_H
-#define HV_METAL_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -90,5 +89,3 @@ bool metal_sleep_write(struct vcpu *v, uint16_t port, unsigned size, uint32_t va
 /* The same by hypercall: ACPI sleep state 3 or off, with the PM1 control values of the DSDT. After it the vCPU goes on
  * as if nothing had been. 0 or -EOPNOTSUPP. */
 int metal_enter_sleep(struct vcpu *v, uint8_t state, uint16_t pm1a, uint16_t pm1b);
-
-#endif

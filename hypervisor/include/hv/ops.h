@@ -5,8 +5,7 @@
  *
  * All but cpu_on act on a vCPU that runs on this CPU or stands still (see vcpu.h).
  */
-#ifndef HV_OPS_H
-#define HV_OPS_H
+#pragma once
 
 #include <hv/exit.h>
 #include <hv/vcpu.h>
@@ -43,5 +42,3 @@ struct hv_ops {
 };
 
 extern const struct hv_ops *hv;
-
-#endif

@@ -9,8 +9,7 @@
  * References: a RAM entry holds one reference of each of its frames (frame_get), dropped when the entry goes, after the
  * processors (metal_flush_p2m) and devices (iommu_flush) forgot it.
  */
-#ifndef HV_P2M_H
-#define HV_P2M_H
+#pragma once
 
 #include <hv/lock.h>
 #include <hv/types.h>
@@ -88,5 +87,3 @@ struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g);
  * and those of P2M_XENHEAP), still mapped at g. INVALID_MFN: nothing of the kind, or not writable. Give it back with
  * frame_put(). */
 mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants);
-
-#endif

@@ -3,8 +3,7 @@
  * What a domain sees of the processor: CPUID leaves and MSRs. Computed once from the host's CPUID and what the
  * hypervisor supports; looked up by each CPUID exit, so small and sorted by leaf.
  */
-#ifndef HV_POLICY_H
-#define HV_POLICY_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -35,5 +34,3 @@ void policy_vcpu_init(struct vcpu *v);
 
 /* Xen's leaves (arch-x86/cpuid.h) begin here. */
 #define POLICY_XEN_LEAVES 0x40000000u
-
-#endif

@@ -3,8 +3,7 @@
  * Sets of numbers kept as sorted, disjoint, inclusive intervals: I/O memory frames, ports, interrupts, ioreq ranges.
  * No lock of their own. At most one page of intervals; adding beyond that is -ENOSPC and changes nothing.
  */
-#ifndef HV_RANGESET_H
-#define HV_RANGESET_H
+#pragma once
 
 #include <hv/types.h>
 
@@ -23,5 +22,3 @@ must_check int rangeset_add(struct rangeset *s, uint64_t first, uint64_t last);
 must_check int rangeset_remove(struct rangeset *s, uint64_t first, uint64_t last);
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last); /* all of it */
 void rangeset_free(struct rangeset *s);
-
-#endif

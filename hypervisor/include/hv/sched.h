@@ -4,8 +4,7 @@
  *
  * Lock: each run queue's (LOCK_SCHED). A vCPU is on one queue or running or blocked. sched_pick() runs with none held.
  */
-#ifndef HV_SCHED_H
-#define HV_SCHED_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -38,5 +37,3 @@ void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4]); /* state_t
 /* Whether it has a CPU. Once it is blocked and this is false, it stands still until it is woken. */
 bool sched_running(struct vcpu *v);
 uint64_t sched_idle_time(unsigned cpu, uint64_t now);
-
-#endif

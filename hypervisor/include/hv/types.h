@@ -3,8 +3,7 @@
  * The words everything else is written in: sizes, address types, error numbers, small helpers.
  * Freestanding, and the same when pure rooms are built natively for tests (HV_HOST).
  */
-#ifndef HV_TYPES_H
-#define HV_TYPES_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -87,5 +86,3 @@ noreturn void hv_bug(const char *file, int line, const char *what);
         if (unlikely(condition))                                                                                       \
             hv_bug(__FILE__, __LINE__, #condition);                                                                    \
     } while (0)
-
-#endif

@@ -6,8 +6,7 @@
  * Who may touch what: while a vCPU runs, its CPU alone touches all but the atomics below. While it is paused or has
  * never run, whoever holds its domain's lock does. Lifetime: that of its domain (domain_get).
  */
-#ifndef HV_VCPU_H
-#define HV_VCPU_H
+#pragma once
 
 #include <hv/list.h>
 #include <hv/lock.h>
@@ -169,5 +168,3 @@ void vcpu_update_runstate(struct vcpu *v, uint64_t now);
 /* Registrations of VCPUOP_*; for areas by linear address `v` is the caller. 0 or -errno. */
 must_check int vcpu_register_info(struct vcpu *v, gfn_t g, uint32_t offset);
 must_check int vcpu_register_area(struct vcpu *v, struct guest_area *area, uint64_t linear, size_t size);
-
-#endif

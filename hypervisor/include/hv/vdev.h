@@ -6,8 +6,7 @@
  * Lock: a domain's platform lock (LOCK_VDEV) for what its vCPUs share; a vCPU's local APIC is changed by its own CPU
  * only, but for the IRR and pending INIT/SIPI/NMI, which are atomic and anyone may set.
  */
-#ifndef HV_VDEV_H
-#define HV_VDEV_H
+#pragma once
 
 #include <hv/types.h>
 #include <hv/vcpu.h>
@@ -92,5 +91,3 @@ bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, ui
 /* Whether any of the pages has some of an MSI-X table, so that it may not be mapped. Who maps on demand asks again
  * afterwards and takes them out again: the table may have moved there meanwhile. */
 bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count);
-
-#endif
