@@ -8,10 +8,10 @@
  * unpin drops. Meanwhile the page is what the active entry says, whatever the granter writes. A mapping in the p2m
  * holds a reference of its own.
  *
- * Locks: one a domain (LOCK_GRANT) for its entries and its maptrack, never two at a time. A mapping in state MAP_BUSY
- * belongs to the function that made it so, without the lock: no handle works before its page is mapped, nor once it is
- * being unmapped, and the pin goes only after the p2m entry has. Each mapping holds a reference of the granter, so that
- * a domain outlives its pins.
+ * Locks: one a domain (LOCK_GRANT) for its entries and its maptrack, never two at a time. The p2m entry and the mapping
+ * come and go under the mapper's lock together: no handle works before its page is mapped, nor once it is being
+ * unmapped; the pin is there before and goes after. Each mapping holds a reference of the granter, so that a domain
+ * outlives its pins.
  */
 #include <hv/grant.h>
 
@@ -34,13 +34,10 @@ struct active {
 #define ACTIVE_ORDER 1
 _Static_assert(ENTRIES_PER_FRAME * sizeof(struct active) == PAGE_SIZE << ACTIVE_ORDER, "fits");
 
-enum mapping_state { MAP_FREE, MAP_BUSY, MAP_LIVE };
-
 struct mapping {
-    struct domain *granter; /* referenced */
+    struct domain *granter; /* referenced; NULL: the handle is free */
     uint64_t gfn : 40;      /* where it is mapped; free: the next free handle + 1 */
     uint64_t ref : 20;
-    uint64_t state : 2;
     uint64_t write : 1;
 };
 #define MAPPINGS_PER_PAGE (PAGE_SIZE / sizeof(struct mapping))
@@ -173,65 +170,53 @@ static void unpin(struct domain *granter, uint32_t ref, bool write)
         frame_put(last);
 }
 
-/* --- maptrack ----------------------------------------------------------------------------------------------------- */
+/* --- map and unmap -------------------------------------------------------------------------------------------- */
 
 static struct mapping *mapping_of(const struct grant_table *t, uint32_t handle)
 {
     return &t->maptrack[handle / MAPPINGS_PER_PAGE][handle % MAPPINGS_PER_PAGE];
 }
 
-/* A new mapping in state MAP_BUSY, or NULL. */
-static struct mapping *handle_take(struct grant_table *t, uint32_t *handle)
+/* The mapping of t->free_handle, which there is then; NULL: no room. */
+static struct mapping *mapping_free_locked(struct grant_table *t)
 {
-    struct mapping *map = NULL;
-    spin_lock(&t->lock);
-    struct mapping **page = &t->maptrack[t->nr_handles / MAPPINGS_PER_PAGE];
-    if (t->free_handle) {
-        *handle = t->free_handle - 1;
-        map = mapping_of(t, *handle);
-        t->free_handle = map->gfn;
-    } else if (t->nr_handles < MAPTRACK_MAX && (*page || (*page = page_alloc()))) {
-        *handle = t->nr_handles++;
-        map = mapping_of(t, *handle);
+    BUG_ON(!lock_check_held(&t->lock));
+    if (!t->free_handle) {
+        struct mapping **page = &t->maptrack[t->nr_handles / MAPPINGS_PER_PAGE];
+        if (t->nr_handles == MAPTRACK_MAX || (!*page && !(*page = page_alloc())))
+            return NULL;
+        t->free_handle = ++t->nr_handles;
     }
-    if (map)
-        map->state = MAP_BUSY;
-    spin_unlock(&t->lock);
-    return map;
+    return mapping_of(t, t->free_handle - 1);
 }
 
-static void handle_free(struct grant_table *t, uint32_t handle)
+/* Maps page m, which the caller has pinned; on an error nothing is left of it. */
+static int map_pinned(struct domain *d, struct domain *granter, mfn_t m, struct gnttab_map_grant_ref *op)
 {
-    struct mapping *map = mapping_of(t, handle);
+    struct grant_table *t = d->grants;
+    bool write = !(op->flags & GNTMAP_readonly);
+    gfn_t at = gpa_gfn(op->host_addr);
+    int rc = GNTST_no_space;
+
     spin_lock(&t->lock);
-    map->granter = NULL;
-    map->gfn = t->free_handle;
-    map->state = MAP_FREE;
-    t->free_handle = handle + 1;
-    spin_unlock(&t->lock);
-}
-
-/* --- map and unmap -------------------------------------------------------------------------------------------------
- */
-
-/* Pins the entry and maps its page; on an error nothing is left of it. */
-static int map_page(struct domain *d, struct domain *granter, uint32_t ref, gfn_t at, bool write)
-{
-    mfn_t m;
-    int rc = pin(granter, d->id, ref, write, &m);
-    if (rc)
-        return rc;
+    struct mapping *map = mapping_free_locked(t);
+    if (!map)
+        goto unlock;
     rc = GNTST_general_error;
     if (!frame_get(m, granter->id))
-        goto unpin;
+        goto unlock;
     /* No memory for a table, or an address no p2m has. */
     rc = p2m_map(&d->p2m, at, m, 0, write ? P2M_GRANT_RW : P2M_GRANT_RO);
-    if (!rc)
-        return GNTST_okay;
-    rc = rc == -ENOMEM ? GNTST_no_device_space : GNTST_bad_virt_addr;
-    frame_put(m);
-unpin:
-    unpin(granter, ref, write);
+    if (rc) {
+        rc = rc == -ENOMEM ? GNTST_no_device_space : GNTST_bad_virt_addr;
+        frame_put(m);
+        goto unlock;
+    }
+    op->handle = t->free_handle - 1;
+    t->free_handle = map->gfn;
+    *map = (struct mapping){ .granter = granter, .gfn = at.n, .ref = op->ref, .write = write };
+unlock:
+    spin_unlock(&t->lock);
     return rc;
 }
 
@@ -243,7 +228,7 @@ void grant_map(struct domain *d, struct gnttab_map_grant_ref *op)
 {
     bool write = !(op->flags & GNTMAP_readonly);
     gfn_t at = gpa_gfn(op->host_addr);
-    uint32_t handle;
+    mfn_t m;
 
     op->status = GNTST_general_error;
     if (!(op->flags & GNTMAP_host_map) || op->flags & (GNTMAP_application_map | GNTMAP_contains_pte))
@@ -255,48 +240,37 @@ void grant_map(struct domain *d, struct gnttab_map_grant_ref *op)
     struct domain *granter = domain_get(op->dom);
     if (!granter)
         return;
-    if (load_relaxed(&granter->dying))
+    if (!load_relaxed(&granter->dying))
+        op->status = pin(granter, d->id, op->ref, write, &m);
+    if (op->status)
         goto put;
-    op->status = GNTST_no_space;
-    struct mapping *map = handle_take(d->grants, &handle);
-    if (!map)
-        goto put;
-    op->status = map_page(d, granter, op->ref, at, write);
-    if (op->status) {
-        handle_free(d->grants, handle);
-        goto put;
-    }
-    spin_lock(&d->grants->lock);
-    *map = (struct mapping){
-        .granter = granter /* keeps our reference */, .gfn = at.n, .ref = op->ref, .state = MAP_LIVE, .write = write
-    };
-    spin_unlock(&d->grants->lock);
-    op->handle = handle;
+    op->status = map_pinned(d, granter, m, op);
+    if (op->status)
+        goto unpin;
     op->dev_bus_addr = op->flags & GNTMAP_device_map ? op->host_addr & PAGE_MASK : 0;
-    return;
+    return; /* the mapping keeps pin and reference */
+unpin:
+    unpin(granter, op->ref, write);
 put:
     domain_put(granter);
 }
 
-/* Undoes a mapping that the caller has made MAP_BUSY, or that nobody else can reach. */
-static int unmap_page(struct domain *d, uint32_t handle)
+/* Undoes a mapping; *was is what it was: the caller takes its pin and its reference. */
+static int unmap_locked(struct domain *d, uint32_t handle, struct mapping *was)
 {
-    struct mapping *map = mapping_of(d->grants, handle);
-    struct domain *granter = map->granter;
+    struct grant_table *t = d->grants;
+    struct mapping *map = mapping_of(t, handle);
+    BUG_ON(!lock_check_held(&t->lock));
     struct p2m_entry entry = p2m_lookup(&d->p2m, gfn(map->gfn));
     bool ours = (entry.type == P2M_GRANT_RW || entry.type == P2M_GRANT_RO) &&
-                entry.mfn.n == active_of(granter->grants, map->ref)->mfn; /* stable: pinned by us */
+                entry.mfn.n == active_of(map->granter->grants, map->ref)->mfn; /* stable: pinned by us */
 
     /* If the guest has put something else there since, there is nothing left to unmap. */
-    if (ours && p2m_unmap(&d->p2m, gfn(map->gfn), 0)) {
-        spin_lock(&d->grants->lock);
-        map->state = MAP_LIVE;
-        spin_unlock(&d->grants->lock);
+    if (ours && p2m_unmap(&d->p2m, gfn(map->gfn), 0))
         return GNTST_general_error;
-    }
-    unpin(granter, map->ref, map->write);
-    handle_free(d->grants, handle);
-    domain_put(granter);
+    *was = *map;
+    *map = (struct mapping){ .gfn = t->free_handle };
+    t->free_handle = handle + 1;
     return GNTST_okay;
 }
 
@@ -304,20 +278,22 @@ static int unmap_page(struct domain *d, uint32_t handle)
 void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op)
 {
     struct grant_table *t = d->grants;
+    struct mapping was = { .granter = NULL };
 
     spin_lock(&t->lock);
     struct mapping *map = op->handle < t->nr_handles ? mapping_of(t, op->handle) : NULL;
     op->status = GNTST_okay;
-    if (!map || map->state != MAP_LIVE)
+    if (!map || !map->granter)
         op->status = GNTST_bad_handle;
     else if (op->host_addr && op->host_addr >> PAGE_SHIFT != map->gfn)
         op->status = GNTST_bad_virt_addr;
-    bool ours = !op->status && op->host_addr;
-    if (ours)
-        map->state = MAP_BUSY;
+    else if (op->host_addr)
+        op->status = unmap_locked(d, op->handle, &was);
     spin_unlock(&t->lock);
-    if (ours)
-        op->status = unmap_page(d, op->handle);
+    if (was.granter) {
+        unpin(was.granter, was.ref, was.write);
+        domain_put(was.granter);
+    }
 }
 
 /* --- copy ------------------------------------------------------------------------------------------------------------
@@ -383,38 +359,31 @@ void grant_copy(struct domain *d, struct gnttab_copy *op)
 /* --- the table -------------------------------------------------------------------------------------------------------
  */
 
-static int grow_locked(struct grant_table *t, unsigned frames)
+static bool add_frame_locked(struct grant_table *t)
 {
+    unsigned n = load_relaxed(&t->nr_frames);
     BUG_ON(!lock_check_held(&t->lock));
-    if (frames > GRANT_FRAMES_MAX)
-        return GNTST_general_error;
-    for (unsigned n = load_relaxed(&t->nr_frames); n < frames; n++) {
-        t->shared[n] = page_alloc();
-        t->active[n] = pages_alloc(ACTIVE_ORDER);
-        if (!t->shared[n] || !t->active[n]) {
-            page_free(t->shared[n]);
-            pages_free(t->active[n], ACTIVE_ORDER);
-            return GNTST_general_error;
-        }
-        frame_set_gfn(ptr_mfn(t->shared[n]), INVALID_GFN); /* not mapped yet */
-        store_relaxed(&t->nr_frames, n + 1);
+    t->shared[n] = page_alloc();
+    t->active[n] = pages_alloc(ACTIVE_ORDER);
+    if (!t->shared[n] || !t->active[n]) {
+        page_free(t->shared[n]);
+        pages_free(t->active[n], ACTIVE_ORDER);
+        return false;
     }
-    return GNTST_okay;
-}
-
-int grant_grow(struct domain *d, unsigned frames)
-{
-    spin_lock(&d->grants->lock);
-    int rc = grow_locked(d->grants, frames);
-    spin_unlock(&d->grants->lock);
-    return rc;
+    frame_set_gfn(ptr_mfn(t->shared[n]), INVALID_GFN); /* not mapped yet */
+    store_relaxed(&t->nr_frames, n + 1);
+    return true;
 }
 
 mfn_t grant_frame(struct domain *d, uint64_t index)
 {
-    if (index >= GRANT_FRAMES_MAX || grant_grow(d, index + 1))
-        return INVALID_MFN;
-    return ptr_mfn(d->grants->shared[index]); /* it stays */
+    struct grant_table *t = d->grants;
+    bool there = index < GRANT_FRAMES_MAX;
+    spin_lock(&t->lock);
+    while (there && index >= load_relaxed(&t->nr_frames))
+        there = add_frame_locked(t);
+    spin_unlock(&t->lock);
+    return there ? ptr_mfn(t->shared[index]) : INVALID_MFN; /* it stays */
 }
 
 unsigned grant_frames(struct domain *d) { return load_relaxed(&d->grants->nr_frames); }
@@ -428,16 +397,18 @@ int grant_init(struct domain *d)
     if (!t)
         return -ENOMEM;
     spin_init(&t->lock, LOCK_GRANT);
-    return grant_grow(d, 1) ? -ENOMEM : 0;
+    return mfn_valid(grant_frame(d, 0)) ? 0 : -ENOMEM;
 }
 
 int grant_destroy(struct domain *d)
 {
     struct grant_table *t = d->grants;
-    for (unsigned i = 0; i < DESTROY_STEP && t->cursor < t->nr_handles; i++) {
-        if (mapping_of(t, t->cursor)->state == MAP_LIVE && unmap_page(d, t->cursor))
+    for (unsigned i = 0; i < DESTROY_STEP && t->cursor < t->nr_handles; i++, t->cursor++) {
+        struct gnttab_unmap_grant_ref op = { .handle = t->cursor };
+        op.host_addr = mapping_of(t, t->cursor)->gfn << PAGE_SHIFT;
+        grant_unmap(d, &op);
+        if (op.status == GNTST_general_error)
             break; /* no memory to split a p2m entry: that one again */
-        t->cursor++;
     }
     return t->cursor < t->nr_handles ? -ERESTART : 0;
 }

@@ -31,8 +31,6 @@ void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op);
 void grant_copy(struct domain *d, struct gnttab_copy *op);
 
 unsigned grant_frames(struct domain *d);
-/* Makes the table at least `frames` long. 0 or GNTST_general_error. */
-int grant_grow(struct domain *d, unsigned frames);
 /* The page of frame `index` (grown when needed), for XENMEM_add_to_physmap and acquire_resource. INVALID_MFN: beyond.
  */
 mfn_t grant_frame(struct domain *d, uint64_t index);

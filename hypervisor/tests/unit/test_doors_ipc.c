@@ -62,7 +62,6 @@ void grant_map(struct domain *d, struct gnttab_map_grant_ref *op) { op->handle =
 void grant_unmap(struct domain *d, struct gnttab_unmap_grant_ref *op) { unmaps++, op->status = 0; }
 void grant_copy(struct domain *d, struct gnttab_copy *op) { op->status = -10; }
 unsigned grant_frames(struct domain *d) { return 2; }
-int grant_grow(struct domain *d, unsigned frames) { return frames > 4 ? GNTST_general_error : 0; }
 mfn_t grant_frame(struct domain *d, uint64_t index) { return mfn(300 + index); }
 gfn_t frame_gfn(mfn_t m) { return gfn(m.n + 0x1000); }
 
