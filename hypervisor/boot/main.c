@@ -8,6 +8,7 @@
 #include "../hvm/hvm.h"
 
 #include <hv/dom0.h>
+#include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>
 #include <hv/lib.h>

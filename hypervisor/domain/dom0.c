@@ -37,7 +37,9 @@ struct builder {
     const struct bootinfo *info;
     struct domain *d;
     paddr_t tables, initrd, start_info;
-    uint64_t wanted; /* bytes of RAM */
+    uint64_t wanted;                 /* bytes of RAM */
+    struct e820entry e820[E820_MAX]; /* its memory map, in rising order */
+    unsigned nr_e820;
 };
 
 /* --- memory --------------------------------------------------------------------------------------------------------
@@ -54,14 +56,14 @@ static uint64_t memory_wanted(const char *options)
     return ROUND_DOWN(MIN(wanted, free - keep), MIB(2));
 }
 
-static void add_e820(struct domain *d, uint64_t start, uint64_t end, uint32_t type)
+static void add_e820(struct builder *b, uint64_t start, uint64_t end, uint32_t type)
 {
-    if (d->nr_e820 == E820_MAX)
+    if (b->nr_e820 == E820_MAX)
         panic("The machine's memory map has more than %u pieces.", E820_MAX);
-    unsigned at = d->nr_e820++;
-    for (; at && d->e820[at - 1].addr > start; at--)
-        d->e820[at] = d->e820[at - 1];
-    d->e820[at] = (struct e820entry){ start, end - start, type };
+    unsigned at = b->nr_e820++;
+    for (; at && b->e820[at - 1].addr > start; at--)
+        b->e820[at] = b->e820[at - 1];
+    b->e820[at] = (struct e820entry){ start, end - start, type };
 }
 
 /* Free RAM from the bottom up: devices with 32-bit addresses are the control domain's. */
@@ -70,23 +72,23 @@ static void take_memory(struct builder *b)
     struct domain *d = b->d;
     uint64_t left = b->wanted, at = 0, size;
     for (; left && (size = frame_claim(&at, left, d->id)); at += size, left -= size) {
-        struct e820entry *last = &d->e820[d->nr_e820 - 1];
-        if (d->nr_e820 && last->addr + last->size == at)
+        struct e820entry *last = &b->e820[b->nr_e820 - 1];
+        if (b->nr_e820 && last->addr + last->size == at)
             last->size += size;
         else
-            add_e820(d, at, at + size, E820_RAM);
+            add_e820(b, at, at + size, E820_RAM);
     }
-    for (struct e820entry *e = d->e820; e < d->e820 + d->nr_e820; e++)
+    for (struct e820entry *e = b->e820; e < b->e820 + b->nr_e820; e++)
         if (p2m_map_range(&d->p2m, gpa_gfn(e->addr), paddr_mfn(e->addr), e->size >> PAGE_SHIFT, P2M_RAM))
             panic("There is no memory left for the control domain's page tables.");
     d->max_pages = d->p2m.ram;
 }
 
 /* The first `size` bytes of its RAM from `from` on that end at or below `limit`; 0: there are none. */
-static paddr_t find_ram(const struct domain *d, uint64_t size, paddr_t from, paddr_t limit)
+static paddr_t find_ram(const struct builder *b, uint64_t size, paddr_t from, paddr_t limit)
 {
-    for (unsigned i = 0; i < d->nr_e820; i++) {
-        const struct e820entry *e = &d->e820[i];
+    for (unsigned i = 0; i < b->nr_e820; i++) {
+        const struct e820entry *e = &b->e820[i];
         uint64_t at = ROUND_UP(MAX(e->addr, from), PAGE_SIZE);
         if (e->type == E820_RAM && at + size <= MIN(e->addr + e->size, limit))
             return at;
@@ -97,21 +99,20 @@ static paddr_t find_ram(const struct domain *d, uint64_t size, paddr_t from, pad
 /* Everything that is not RAM is in its map as the firmware described it; the tables' block becomes ACPI data. */
 static void finish_e820(struct builder *b)
 {
-    struct domain *d = b->d;
     for (unsigned i = 0; i < hv_machine.nr_e820; i++) {
         const struct e820entry *e = &hv_machine.e820[i];
         if (e->type != E820_RAM)
-            add_e820(d, e->addr, e->addr + e->size, e->type);
+            add_e820(b, e->addr, e->addr + e->size, e->type);
     }
-    struct e820entry *e = d->e820;
+    struct e820entry *e = b->e820;
     uint64_t after = b->tables + TABLES_SIZE;
     while (e->type != E820_RAM || e->addr + e->size <= b->tables)
         e++; /* find_ram() found them in one */
     uint64_t end = e->addr + e->size;
     e->size = b->tables - e->addr;
-    add_e820(d, b->tables, after, E820_ACPI);
+    add_e820(b, b->tables, after, E820_ACPI);
     if (after < end)
-        add_e820(d, after, end, E820_RAM);
+        add_e820(b, after, end, E820_RAM);
 }
 
 /* --- kernel, initrd, start information
@@ -123,7 +124,7 @@ static void copy_kernel(struct builder *b)
         const struct boot_segment *s = &b->info->kernel.segment[i];
         uint64_t end = s->at + s->memory_size;
         paddr_t page = s->at & PAGE_MASK;
-        if (find_ram(b->d, end - page, page, end) != page)
+        if (find_ram(b, end - page, page, end) != page)
             panic("The kernel wants to be at %lx to %lx, where the control domain has no memory.", s->at, end);
         memcpy(paddr_ptr(s->at), paddr_ptr(s->from), s->file_size);
         memset((uint8_t *)paddr_ptr(s->at) + s->file_size, 0, s->memory_size - s->file_size);
@@ -132,7 +133,7 @@ static void copy_kernel(struct builder *b)
 
 static void copy_initrd(struct builder *b)
 {
-    b->initrd = find_ram(b->d, b->info->initrd.size, b->tables + TABLES_SIZE, GIB(4));
+    b->initrd = find_ram(b, b->info->initrd.size, b->tables + TABLES_SIZE, GIB(4));
     if (!b->initrd)
         panic("The control domain's memory (%lu MiB) is too small for its kernel and initrd.", b->wanted >> 20);
     memcpy(paddr_ptr(b->initrd), paddr_ptr(b->info->initrd.start), b->info->initrd.size);
@@ -169,14 +170,13 @@ static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rs
 static void put_start_info(struct builder *b)
 {
     uint8_t *out = paddr_ptr(b->tables);
-    struct domain *d = b->d;
     memset(out, 0, TABLES_SIZE);
     paddr_t rsdp;
     size_t used = put_acpi(b, out, TABLES_SIZE / 2, &rsdp);
     struct hvm_start_info *start = (void *)(out + used);
     struct hvm_modlist_entry *module = (void *)(start + 1);
     struct hvm_memmap_table_entry *map = (void *)(module + 1);
-    char *line = (char *)(map + d->nr_e820);
+    char *line = (char *)(map + b->nr_e820);
     *start = (struct hvm_start_info){
         .magic = XEN_HVM_START_MAGIC_VALUE,
         .version = 1,
@@ -186,11 +186,11 @@ static void put_start_info(struct builder *b)
         .cmdline_paddr = ptr_paddr(line),
         .rsdp_paddr = rsdp,
         .memmap_paddr = ptr_paddr(map),
-        .memmap_entries = d->nr_e820,
+        .memmap_entries = b->nr_e820,
     };
     *module = (struct hvm_modlist_entry){ .paddr = b->initrd, .size = b->info->initrd.size };
-    for (unsigned i = 0; i < d->nr_e820; i++)
-        map[i] = (struct hvm_memmap_table_entry){ d->e820[i].addr, d->e820[i].size, d->e820[i].type, 0 };
+    for (unsigned i = 0; i < b->nr_e820; i++)
+        map[i] = (struct hvm_memmap_table_entry){ b->e820[i].addr, b->e820[i].size, b->e820[i].type, 0 };
     str_copy(line, paddr_ptr(b->info->kernel_command_line), TABLES_SIZE - ((uint8_t *)line - out));
     b->start_info = ptr_paddr(start);
 }
@@ -323,7 +323,7 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options)
     b.d = create(options);
     b.wanted = memory_wanted(options);
     take_memory(&b);
-    b.tables = find_ram(b.d, TABLES_SIZE, info->kernel.end, GIB(1));
+    b.tables = find_ram(&b, TABLES_SIZE, info->kernel.end, GIB(1));
     if (!b.tables)
         panic("There is no memory for the control domain's tables between its kernel and 1 GiB.");
     copy_kernel(&b);

@@ -98,8 +98,7 @@ static int create_parts(struct domain *d)
     d->shared_info = page_alloc();
     d->port_bitmap = pages_alloc(PORT_BITMAP_ORDER);
     d->msr_bitmap = pages_alloc(MSR_BITMAP_ORDER);
-    d->e820 = page_alloc();
-    if (!d->shared_info || !d->port_bitmap || !d->msr_bitmap || !d->e820)
+    if (!d->shared_info || !d->port_bitmap || !d->msr_bitmap)
         return -ENOMEM;
     memset(d->port_bitmap, 0xff, PAGE_SIZE << PORT_BITMAP_ORDER);
     memset(d->msr_bitmap, 0xff, PAGE_SIZE << MSR_BITMAP_ORDER);
@@ -110,6 +109,20 @@ static int create_parts(struct domain *d)
     for (unsigned i = 0; !rc && i < d->max_vcpus; i++)
         rc = vcpu_create(d, i);
     return rc;
+}
+
+static void update_wallclock(struct domain *d)
+{
+    struct shared_info *s = d->shared_info;
+    uint32_t odd = s->wc_version | 1;
+    uint64_t epoch = load_relaxed(&hv_epoch);
+    *(volatile uint32_t *)&s->wc_version = odd;
+    atomic_thread_fence(memory_order_release);
+    s->wc_sec = epoch / 1000000000;
+    s->wc_sec_hi = epoch / 1000000000 >> 32;
+    s->wc_nsec = epoch % 1000000000;
+    atomic_thread_fence(memory_order_release);
+    *(volatile uint32_t *)&s->wc_version = odd + 1;
 }
 
 struct domain *domain_create(domid_t id, unsigned max_vcpus)
@@ -132,7 +145,7 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
         return NULL;
     }
     atomic_fetch_add(&d->refs, 1);
-    domain_update_wallclock(d);
+    update_wallclock(d);
     return d;
 }
 
@@ -154,7 +167,6 @@ static void domain_free(struct domain *d)
     pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
     pages_free(d->port_bitmap, PORT_BITMAP_ORDER);
     page_free(d->shared_info);
-    page_free(d->e820);
     page_free(d);
 }
 
@@ -257,25 +269,11 @@ void domain_crash(struct domain *d, const char *format, ...)
 
 /* --- wall clock --------------------------------------------------------------------------------------------------- */
 
-void domain_update_wallclock(struct domain *d)
-{
-    struct shared_info *s = d->shared_info;
-    uint32_t odd = s->wc_version | 1;
-    uint64_t epoch = load_relaxed(&hv_epoch);
-    *(volatile uint32_t *)&s->wc_version = odd;
-    atomic_thread_fence(memory_order_release);
-    s->wc_sec = epoch / 1000000000;
-    s->wc_sec_hi = epoch / 1000000000 >> 32;
-    s->wc_nsec = epoch % 1000000000;
-    atomic_thread_fence(memory_order_release);
-    *(volatile uint32_t *)&s->wc_version = odd + 1;
-}
-
 void domain_set_wallclock(uint64_t epoch_ns)
 {
     store_relaxed(&hv_epoch, epoch_ns);
     spin_lock(&list_lock);
     list_for_each (l, &domains)
-        domain_update_wallclock(domain_of(l));
+        update_wallclock(domain_of(l));
     spin_unlock(&list_lock);
 }

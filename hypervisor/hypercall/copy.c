@@ -237,17 +237,7 @@ int guest_write(struct vcpu *v, uint64_t linear, const void *from, size_t size)
 
 int guest_write_phys(struct domain *d, gpa_t gpa, const void *from, size_t size)
 {
-    if (gpa + size < gpa)
-        return -EFAULT;
-    while (size) {
-        size_t part = MIN(size, PAGE_SIZE - (gpa & ~PAGE_MASK));
-        if (copy_page(d, gpa, (void *)from, part, true))
-            return -EFAULT;
-        gpa += part;
-        from = (const char *)from + part;
-        size -= part;
-    }
-    return 0;
+    return copy_page(d, gpa, (void *)from, size, true);
 }
 
 unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)

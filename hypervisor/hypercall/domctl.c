@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * XEN_DOMCTL_* (domctl.h of the ABI, interface version 0x15): what tools ask and set about domains. One function an
- * operation; each works on the caller's copy of the structure, which goes back when the row says so.
+ * operation; each works on a copy of the caller's structure, which goes back when all went well.
  */
 #include "doors.h"
 
@@ -80,7 +80,6 @@ void door_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
     info->max_pages = d->max_pages;
     info->shared_info_frame = ~0ull; /* the domain puts it where it wants */
     info->max_vcpu_id = d->max_vcpus - 1;
-    memcpy(info->handle, d->handle, sizeof(info->handle));
     info->gpaddr_bits = ADDRESS_BITS;
     info->arch_config.emulation_flags = XEN_X86_EMU_LAPIC | (d->control ? XEN_X86_EMU_IOAPIC | XEN_X86_EMU_VPCI : 0);
 }
@@ -111,53 +110,36 @@ static long get_vcpu_info(struct hc_call *c, struct domain *d, struct xen_domctl
     return 0;
 }
 
-/* The part of `set` that is in `within`; false when that is nothing. */
-static bool intersect(uint64_t set[4], const uint64_t within[4])
-{
-    uint64_t any = 0;
-    for (unsigned i = 0; i < 4; i++)
-        any |= set[i] &= within[i];
-    return any;
-}
-
-/* Both sets as they are, or for `effective` what has an effect of the soft one. */
-static long write_affinity(struct hc_call *c, struct vcpu *v, const struct xen_domctl_vcpuaffinity *a, bool effective)
-{
-    uint64_t hard[4], soft[4], online[4];
-    door_online_cpus(online);
-    for (unsigned i = 0; i < 4; i++) {
-        hard[i] = load_relaxed(&v->affinity_hard[i]) & (effective ? online[i] : ~0ull);
-        soft[i] = load_relaxed(&v->affinity_soft[i]) & (effective ? hard[i] : ~0ull);
-    }
-    int rc = a->flags & XEN_VCPUAFFINITY_HARD ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
-    return !rc && a->flags & XEN_VCPUAFFINITY_SOFT ? door_write_cpus(c->v, &a->cpumap_soft, soft) : rc;
-}
-
 static long affinity(struct hc_call *c, struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
     struct vcpu *v = vcpu_of(d, a->vcpu);
-    uint64_t hard[4], soft[4], online[4], runs[4];
-    bool set_hard = a->flags & XEN_VCPUAFFINITY_HARD, set_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
-    if (!v || !(set_hard || set_soft))
+    uint64_t hard[4], soft[4], online[4], any = 0;
+    bool of_hard = a->flags & XEN_VCPUAFFINITY_HARD, of_soft = a->flags & XEN_VCPUAFFINITY_SOFT;
+    if (!v || !(of_hard || of_soft))
         return v ? -EINVAL : -ESRCH;
-    if (op->cmd == XEN_DOMCTL_getvcpuaffinity)
-        return write_affinity(c, v, a, false);
-    if ((set_hard && door_read_cpus(c->v, &a->cpumap_hard, hard)) ||
-        (set_soft && door_read_cpus(c->v, &a->cpumap_soft, soft)))
-        return -EFAULT;
     door_online_cpus(online);
-    memcpy(runs, hard, sizeof(runs));
-    if (set_hard && !intersect(runs, online))
-        return -EINVAL;
     for (unsigned i = 0; i < 4; i++) {
-        if (set_hard)
-            store_relaxed(&v->affinity_hard[i], hard[i]);
-        if (set_soft)
-            store_relaxed(&v->affinity_soft[i], soft[i]);
+        hard[i] = load_relaxed(&v->affinity_hard[i]);
+        soft[i] = load_relaxed(&v->affinity_soft[i]);
     }
-    sched_affinity_changed(v);
-    return write_affinity(c, v, a, true);
+    if (op->cmd == XEN_DOMCTL_setvcpuaffinity) {
+        if ((of_hard && door_read_cpus(c->v, &a->cpumap_hard, hard)) ||
+            (of_soft && door_read_cpus(c->v, &a->cpumap_soft, soft)))
+            return -EFAULT;
+        for (unsigned i = 0; i < 4; i++)
+            any |= hard[i] &= online[i];
+        if (!any)
+            return -EINVAL;
+        for (unsigned i = 0; i < 4; i++) {
+            store_relaxed(&v->affinity_hard[i], hard[i]);
+            store_relaxed(&v->affinity_soft[i], soft[i]);
+            soft[i] &= hard[i]; /* what has an effect is told */
+        }
+        sched_affinity_changed(v);
+    }
+    int rc = of_hard ? door_write_cpus(c->v, &a->cpumap_hard, hard) : 0;
+    return !rc && of_soft ? door_write_cpus(c->v, &a->cpumap_soft, soft) : rc;
 }
 
 static long set_max_mem(struct hc_call *c, struct domain *d, struct xen_domctl *op)
@@ -268,23 +250,13 @@ static long get_cpu_policy(struct hc_call *c, struct domain *d, struct xen_domct
 
 /* --- the door --------------------------------------------------------------------------------------------------- */
 
-struct operation {
-    long (*act)(struct hc_call *c, struct domain *d, struct xen_domctl *op);
-    bool out; /* the structure goes back */
-};
-
-static const struct operation operations[] = {
-    [XEN_DOMCTL_destroydomain] = { destroy_domain },
-    [XEN_DOMCTL_pausedomain] = { pause_domain },
-    [XEN_DOMCTL_unpausedomain] = { unpause_domain },
-    [XEN_DOMCTL_getdomaininfo] = { get_domain_info, true },
-    [XEN_DOMCTL_getvcpuinfo] = { get_vcpu_info, true },
-    [XEN_DOMCTL_getvcpuaffinity] = { affinity },
-    [XEN_DOMCTL_setvcpuaffinity] = { affinity },
-    [XEN_DOMCTL_max_mem] = { set_max_mem },
-    [XEN_DOMCTL_scheduler_op] = { scheduler_op, true },
-    [XEN_DOMCTL_getnodeaffinity] = { get_node_affinity },
-    [XEN_DOMCTL_get_cpu_policy] = { get_cpu_policy, true },
+static long (*const operations[])(struct hc_call *c, struct domain *d, struct xen_domctl *op) = {
+    [XEN_DOMCTL_destroydomain] = destroy_domain,  [XEN_DOMCTL_pausedomain] = pause_domain,
+    [XEN_DOMCTL_unpausedomain] = unpause_domain,  [XEN_DOMCTL_getdomaininfo] = get_domain_info,
+    [XEN_DOMCTL_getvcpuinfo] = get_vcpu_info,     [XEN_DOMCTL_getvcpuaffinity] = affinity,
+    [XEN_DOMCTL_setvcpuaffinity] = affinity,      [XEN_DOMCTL_max_mem] = set_max_mem,
+    [XEN_DOMCTL_scheduler_op] = scheduler_op,     [XEN_DOMCTL_getnodeaffinity] = get_node_affinity,
+    [XEN_DOMCTL_get_cpu_policy] = get_cpu_policy,
 };
 
 long hc_domctl(struct hc_call *c)
@@ -294,15 +266,15 @@ long hc_domctl(struct hc_call *c)
         return -EFAULT;
     if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
         return -EACCES;
-    if (op.cmd >= ARRAY_SIZE(operations) || !operations[op.cmd].act)
+    if (op.cmd >= ARRAY_SIZE(operations) || !operations[op.cmd])
         return -ENOSYS;
     /* Lists of domains are made by asking for the next one from an id on. */
     struct domain *d = op.cmd == XEN_DOMCTL_getdomaininfo ? domain_next(op.domain) : domain_get(op.domain);
     if (!d)
         return -ESRCH;
-    long rc = operations[op.cmd].act(c, d, &op);
+    long rc = operations[op.cmd](c, d, &op);
     domain_put(d);
-    if (!rc && operations[op.cmd].out && guest_write(c->v, c->arg[0], &op, sizeof(op)))
+    if (!rc && guest_write(c->v, c->arg[0], &op, sizeof(op)))
         rc = -EFAULT;
     return rc;
 }

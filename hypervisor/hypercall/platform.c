@@ -53,12 +53,12 @@ static long read_name(struct hc_call *c, uint16_t *name, uint64_t at)
     return -EINVAL;
 }
 
+static struct efi_guid *guid(struct xenpf_efi_guid *g) { return (struct efi_guid *)g; }
+
 static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name, void *data)
 {
-    struct efi_guid guid;
     uint64_t room = MIN(e->u.get_variable.size, DATA_MAX), size = room;
-    memcpy(&guid, &e->u.get_variable.vendor_guid, sizeof(guid));
-    e->status = efi_leave(efi_enter()->get_variable(name, &guid, &e->misc, &size, data));
+    e->status = efi_leave(efi_enter()->get_variable(name, guid(&e->u.get_variable.vendor_guid), &e->misc, &size, data));
     e->u.get_variable.size = size;
     if (e->status != EFI_SUCCESS)
         return 0;
@@ -67,25 +67,20 @@ static long get_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, ui
 
 static long set_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name, void *data)
 {
-    struct efi_guid guid;
     uint64_t size = e->u.set_variable.size;
-    memcpy(&guid, &e->u.set_variable.vendor_guid, sizeof(guid));
     if (size > DATA_MAX)
         return -E2BIG;
     if (guest_read(c->v, data, (uintptr_t)e->u.set_variable.data.p, size))
         return -EFAULT;
-    e->status = efi_leave(efi_enter()->set_variable(name, &guid, e->misc, size, data));
+    e->status = efi_leave(efi_enter()->set_variable(name, guid(&e->u.set_variable.vendor_guid), e->misc, size, data));
     return 0;
 }
 
 static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, uint16_t *name)
 {
-    struct efi_guid guid;
     uint64_t room = MIN(e->u.get_next_variable_name.size, NAME_MAX_BYTES), size = room;
-    memcpy(&guid, &e->u.get_next_variable_name.vendor_guid, sizeof(guid));
-    e->status = efi_leave(efi_enter()->next_variable(&size, name, &guid));
+    e->status = efi_leave(efi_enter()->next_variable(&size, name, guid(&e->u.get_next_variable_name.vendor_guid)));
     e->u.get_next_variable_name.size = size;
-    memcpy(&e->u.get_next_variable_name.vendor_guid, &guid, sizeof(guid));
     if (e->status != EFI_SUCCESS || size > room)
         return 0;
     return guest_write(c->v, (uintptr_t)e->u.get_next_variable_name.name.p, name, size);
@@ -94,12 +89,10 @@ static long next_variable(struct hc_call *c, struct xenpf_efi_runtime_call *e, u
 static long query_variables(struct xenpf_efi_runtime_call *e)
 {
     uint64_t storage = 0, remaining = 0, max_size = 0;
-    if (e->misc & ~XEN_EFI_VARINFO_BOOT_SNAPSHOT)
-        return -EINVAL;
+    uint32_t attributes = e->u.query_variable_info.attr;
     e->status = EFI_UNSUPPORTED;
     if (efi_runtime_revision() >= 0x20000)
-        e->status =
-            efi_leave(efi_enter()->query_variable_info(e->u.query_variable_info.attr, &storage, &remaining, &max_size));
+        e->status = efi_leave(efi_enter()->query_variable_info(attributes, &storage, &remaining, &max_size));
     e->u.query_variable_info.max_store_size = storage;
     e->u.query_variable_info.remain_store_size = remaining;
     e->u.query_variable_info.max_size = max_size;
@@ -119,10 +112,8 @@ static long efi_variable_call(struct hc_call *c, struct xenpf_efi_runtime_call *
         rc = next                                  ? next_variable(c, e, name)
              : e->function == XEN_EFI_get_variable ? get_variable(c, e, name, data)
                                                    : set_variable(c, e, name, data);
-    if (data)
-        pages_free(data, DATA_ORDER);
-    if (name)
-        page_free(name);
+    pages_free(data, DATA_ORDER);
+    page_free(name);
     return rc;
 }
 
@@ -131,8 +122,8 @@ static long efi_call(struct hc_call *c, struct xen_platform_op *op)
     struct xenpf_efi_runtime_call *e = &op->u.efi_runtime_call;
     if (!efi_runtime_revision())
         return -ENOSYS;
-    if (e->misc && e->function != XEN_EFI_set_variable && e->function != XEN_EFI_query_variable_info)
-        return -EINVAL; /* the others have no flags */
+    if (e->misc && e->function != XEN_EFI_set_variable)
+        return -EINVAL; /* the others have no flags that anybody sets */
     switch (e->function) {
     case XEN_EFI_get_variable:
     case XEN_EFI_set_variable:

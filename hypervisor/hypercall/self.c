@@ -250,7 +250,7 @@ long hc_version(struct hc_call *c)
     case XENVER_platform_parameters: return put_string(c, "", 8); /* virt_start 0: nothing of ours is there */
     case XENVER_get_features: return put_features(c);
     case XENVER_pagesize: return c->arg[1] ? -EINVAL : (long)PAGE_SIZE;
-    case XENVER_guest_handle: return guest_write(c->v, c->arg[1], c->d->handle, sizeof(c->d->handle));
+    case XENVER_guest_handle: return put_string(c, "", sizeof(xen_domain_handle_t)); /* no UUID */
     case XENVER_commandline:
         return put_string(c, c->d->control ? hv_machine.command_line : "", sizeof(xen_commandline_t));
     default: return -ENOSYS;

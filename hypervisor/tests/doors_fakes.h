@@ -214,10 +214,6 @@ static void fake_control_domain(unsigned vcpus)
     pml4[0] = PDPT << 12 | 7;
     for (unsigned i = 0; i < 4; i++)
         pdpt[i] = GIB(i) | 0x87;
-    d->e820[0] = (struct e820entry){ 0, GUEST_PAGES * PAGE_SIZE, 1 };
-    d->nr_e820 = 1;
-    hv_machine.e820 = d->e820;
-    hv_machine.nr_e820 = 1;
     fake_info.efi_vendor = ptr_paddr(u"edk");
     hv_machine.max_page = 0xffff;
     strcpy(hv_machine.command_line, "console=com1");

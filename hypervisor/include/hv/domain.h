@@ -25,13 +25,6 @@ struct cpu_policy;
 #define DOMID_CONTROL 0
 #define DOMAIN_IS_UP (~0u)
 
-/* One range of a memory map, laid out as INT 15h E820 gives it and XENMEM_memory_map wants it. */
-struct packed e820entry {
-    uint64_t addr, size;
-    uint32_t type; /* 1: RAM */
-};
-#define E820_MAX 128
-
 struct domain {
     domid_t id;
     bool control; /* may use every hypercall and name other domains; the hardware is its own */
@@ -41,15 +34,12 @@ struct domain {
     _Atomic uint32_t shutdown_code; /* SHUTDOWN_*, of a domain that shut down; DOMAIN_IS_UP */
     spinlock_t lock;                /* LOCK_DOMAIN: life, vcpu[] until online, max_pages */
     struct list all;                /* LOCK_DOMAINS */
-    uint8_t handle[16];             /* UUID */
 
     struct vcpu *vcpu[MAX_VCPUS];
     unsigned max_vcpus;
 
     struct p2m p2m;
-    uint64_t max_pages;     /* of RAM in its p2m */
-    struct e820entry *e820; /* a page, what XENMEM_memory_map tells; domain lock */
-    unsigned nr_e820;
+    uint64_t max_pages;             /* of RAM in its p2m */
     struct rangeset iomem, ioports; /* what it may be given or touches directly; domain lock */
     uint64_t *port_bitmap;          /* 3 pages, SVM's and VMX's I/O permission map: 1 = intercept */
     uint64_t *msr_bitmap;
@@ -95,7 +85,6 @@ must_check int domain_kill(struct domain *d);
 
 /* Wall clock: where system time 0 was, in ns since 1970, in every domain's shared info; set by XENPF_settime. */
 void domain_set_wallclock(uint64_t epoch_ns);
-void domain_update_wallclock(struct domain *d); /* writes it to this one's */
 
 /* Its state as after INIT, in real mode at an address below 1 MiB, as a start-up IPI or waking up from S3 leave it. On
  * its own CPU, or while it does not run. */

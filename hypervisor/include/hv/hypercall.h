@@ -31,7 +31,7 @@ bool hypercall_preempt(struct hc_call *c);
  */
 must_check int guest_read(struct vcpu *v, void *to, uint64_t linear, size_t size);
 must_check int guest_write(struct vcpu *v, uint64_t linear, const void *from, size_t size);
-/* The same with guest-physical addresses (the hypercall page). */
+/* The same within one page of guest-physical memory. */
 must_check int guest_write_phys(struct domain *d, gpa_t to, const void *from, size_t size);
 
 enum walk_fault { WALK_OK, WALK_NOT_PRESENT, WALK_DENIED, WALK_NO_MEMORY /* a table outside RAM */ };

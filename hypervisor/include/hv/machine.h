@@ -6,10 +6,16 @@
 #pragma once
 
 #include <hv/bootinfo.h>
-#include <hv/domain.h>
 #include <hv/types.h>
 
 #define MACHINE_MAX_CPUS 256
+
+/* One range of a memory map. */
+struct e820entry {
+    uint64_t addr, size;
+    uint32_t type; /* 1: RAM */
+};
+#define E820_MAX 128
 
 struct machine_cpu {
     uint32_t apic_id, acpi_id; /* of the MADT */

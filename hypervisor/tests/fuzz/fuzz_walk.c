@@ -68,5 +68,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
               vcpu.code.bytes + (in.linear & ~PAGE_MASK) == ram + gpa);
         CHECK(vcpu.code.walk.levels && vcpu.code.walk.levels <= 4);
     }
-    return guest_write_phys(&domain, in.cr3, buffer, sizeof buffer) * 0;
+    return guest_write_phys(&domain, in.cr3, buffer, MIN(sizeof buffer, PAGE_SIZE - in.cr3 % PAGE_SIZE)) * 0;
 }

@@ -101,9 +101,9 @@ static void test_long(void)
     CHECK(guest_read(&vcpu, back, s + 0x3ff0, 32) == 0 && !memcmp(back, buffer, 32));
     CHECK(guest_write(&vcpu, s + 0x4ff0, buffer, 32) == -EFAULT && guest_read(&vcpu, back, s + 0x2000, 1) == -EFAULT);
     CHECK(guest_read(&vcpu, back, ~0ull - 3, 8) == -EFAULT && guest_read(&vcpu, back, 5, 0) == 0);
-    CHECK(guest_write_phys(&domain, 0xbff0, buffer, 32) == 0 && ((char *)paddr_ptr(0xc00f))[0] == 7);
-    CHECK(guest_write_phys(&domain, RAM - 4, buffer, 8) == -EFAULT &&
-          guest_write_phys(&domain, ~0ull - 3, buffer, 8) == -EFAULT);
+    CHECK(guest_write_phys(&domain, 0xbff0, buffer, 16) == 0 && ((char *)paddr_ptr(0xbfff))[0] == 7);
+    CHECK(guest_write_phys(&domain, RAM, buffer, 8) == -EFAULT &&
+          guest_write_phys(&domain, ~0ull - 15, buffer, 8) == -EFAULT);
 
     uint8_t bytes[15];
     enum walk_fault f;
