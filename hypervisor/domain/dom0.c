@@ -226,7 +226,7 @@ static void give_iomem(struct builder *b)
         uint64_t buses = hv_board.ecam[i].last_bus - hv_board.ecam[i].first_bus + 1;
         leave_out(d, (hv_board.ecam[i].base + MIB(hv_board.ecam[i].first_bus)) >> PAGE_SHIFT, MIB(buses) >> PAGE_SHIFT);
     }
-    vplatform_mmio_ranges(d, leave_out, d);
+    leave_out(d, VIOAPIC_BASE >> PAGE_SHIFT, VIOAPIC_MAX);
     iommu_mmio_ranges(leave_out, d);
 }
 
@@ -238,10 +238,7 @@ static void give_ports(struct domain *d)
         bool keep;
     } trapped[] = {
         { 0x20, 2, true },
-        { 0xa0, 2, true },
-        { 0x4d0, 2, true }, /* interrupt controllers */
-        { 0x40, 4, true },
-        { 0x61, 1, true },                        /* timer */
+        { 0xa0, 2, true },                        /* interrupt controllers */
         { 0xcf8, 8, false },                      /* PCI, and the reset register */
         { hv_board.fadt.pm1a_control, 2, false }, /* sleep; 0: the DMA chip's, harmless */
         { hv_machine.console_port, hv_machine.console_port ? 8 : 0, true },
@@ -310,7 +307,7 @@ static struct domain *create(const char *options)
         panic("There is no memory for the control domain's own structures.");
     d->control = true;
     must(policy_init(d, host_cpuid), "its view of the processor");
-    must(vplatform_init(d, irq_nr_gsis()), "its timers and interrupt controllers");
+    must(virqchip_init(d, irq_nr_gsis()), "its interrupt controllers");
     must(vpci_init(d), "PCI configuration space");
     d->p2m.mirror = true;
     return d;

@@ -158,7 +158,6 @@ static void domain_free(struct domain *d)
             vcpu_free(d->vcpu[i]);
     grant_free(d);
     evtchn_free(d);
-    vplatform_free(d);
     policy_free(d);
     while (d->p2m.domain && p2m_free(&d->p2m, P2M_FREE_STEP) == -ERESTART) {
     }

@@ -111,11 +111,7 @@ void vcpu_block(struct vcpu *v, uint32_t block)
 
 /* --- timers --------------------------------------------------------------------------------------------------- */
 
-uint64_t vcpu_next_timer(struct vcpu *v)
-{
-    uint64_t next = MIN(MIN(v->singleshot, v->poll_until), vlapic_next(v));
-    return v->id == 0 && v->domain->platform ? MIN(next, vplatform_next(v->domain)) : next;
-}
+uint64_t vcpu_next_timer(struct vcpu *v) { return MIN(MIN(v->singleshot, v->poll_until), vlapic_next(v)); }
 
 void vcpu_run_timers(struct vcpu *v, uint64_t now)
 {
@@ -128,8 +124,6 @@ void vcpu_run_timers(struct vcpu *v, uint64_t now)
     if (!(atomic_load(&v->blocked) & BLOCK_POLL))
         v->poll_until = ~0ull; /* timed out, or an event came first */
     vlapic_tick(v, now);
-    if (v->id == 0 && v->domain->platform)
-        vplatform_tick(v->domain, now);
 }
 
 /* --- memory shared with the guest -------------------------------------------------------------------------------- */

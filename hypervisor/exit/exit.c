@@ -107,7 +107,7 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
 int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
-    if (vplatform_port(v, port, size, in, value) || pci_port(v, port, size, in, value))
+    if (virqchip_port(v, port, size, in, value) || pci_port(v, port, size, in, value))
         return 0;
     if (!rangeset_contains(&d->ioports, port, port + size - 1))
         *value = in ? low_bits(size) : *value;
@@ -122,7 +122,7 @@ int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *v
 int exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
     struct domain *d = v->domain;
-    if (vplatform_mmio(v, gpa, size, write, value))
+    if (vlapic_mmio(v, gpa, size, write, value) || virqchip_mmio(v, gpa, size, write, value))
         return 0;
     if (d->control && (vpci_ecam_access(d, gpa, size, write, value) || vpci_msix_access(d, gpa, size, write, value)))
         return 0;

@@ -82,9 +82,6 @@ int vlapic_pending(struct vcpu *v) { return fake_lapic; }
 uint64_t vlapic_next(const struct vcpu *v) { return ~0ull; }
 void vlapic_tick(struct vcpu *v, uint64_t now) {}
 __attribute__((weak)) void vlapic_accept(struct vcpu *v, uint8_t vector, bool level) {}
-void vplatform_free(struct domain *d) {}
-uint64_t vplatform_next(struct domain *d) { return ~0ull; }
-void vplatform_tick(struct domain *d, uint64_t now) {}
 int vpci_add_device(struct domain *d, uint32_t sbdf)
 {
     if (metal_pci_read(sbdf, 0, 2) == 0xffff)

@@ -7,13 +7,19 @@
  * words of the IRR may have bits, so that the look before each entry of the guest is one load and one test.
  *
  * The bus runs at 1 GHz: one tick of the timer before division is 1 ns of metal_now(). The timer does not count: it
- * remembers when it is due.
+ * remembers when it is due, so an access late by any amount sees the right count and nothing drifts. Periods that were
+ * missed are not repeated: one interrupt is delivered and the timer goes on at its next proper time. A guest that was
+ * not scheduled for a while would else get a burst of ticks at the moment it is busiest.
  */
-#include "devices.h"
-
+#include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/lib.h>
 #include <hv/metal.h>
+#include <hv/vdev.h>
+
+#define NEVER (~0ull)
+/* The timer fires at most this often (ns): a period of 1 ns costs the guest its own time, not the hypervisor's. */
+#define PERIOD_MIN 10000ull
 
 /* Registers, by offset >> 4. */
 enum { REG_ID = 0x02, REG_VERSION, REG_TPR = 0x08, REG_PPR = 0x0a, REG_EOI, REG_LDR = 0x0d, REG_DFR, REG_SVR };
@@ -87,6 +93,9 @@ static void put(struct vlapic *l, unsigned reg, uint32_t value) { store_relaxed(
 static bool software_enabled(const struct vlapic *l) { return get(l, REG_SVR) & SVR_ENABLED; }
 static unsigned top_bit(uint32_t bits) { return 31 - (unsigned)__builtin_clz(bits); }
 
+/* a * b / c without overflow in between, for b and c below 2^32; wraps around when the result does. */
+static uint64_t mul_div(uint64_t a, uint32_t b, uint32_t c) { return a / c * b + a % c * b / c; }
+
 /* Guests' TSC. Natively it follows `now`, so that tests are repeatable. */
 #ifdef HV_HOST
 static uint64_t read_tsc(uint64_t now) { return mul_div(now, (uint32_t)hv_tsc_khz, 1000000); }
@@ -95,7 +104,7 @@ static uint64_t read_tsc(uint64_t now) { return __builtin_ia32_rdtsc(); }
 #endif
 
 bool vlapic_enabled(const struct vcpu *v) { return v->xapic_base & BASE_ENABLED; }
-bool vlapic_x2apic(const struct vcpu *v) { return v->xapic_base & BASE_X2APIC; }
+static bool x2apic(const struct vcpu *v) { return v->xapic_base & BASE_X2APIC; }
 static bool takes_vectors(const struct vcpu *v) { return vlapic_enabled(v) && software_enabled(v->lapic); }
 /* Even ones, as hvmloader, libxl and the guests' ACPI tables assume. */
 uint32_t vlapic_id(const struct vcpu *v) { return v->id * 2; }
@@ -281,7 +290,7 @@ static bool is_for(const struct vcpu *v, uint32_t dest, bool logical)
 {
     if (!logical)
         return dest == vlapic_id(v) || dest == 0xff || dest == 0xffffffff;
-    if (vlapic_x2apic(v)) {
+    if (x2apic(v)) {
         uint32_t ldr = x2apic_ldr(vlapic_id(v));
         return dest == 0xffffffff || (dest >> 16 == ldr >> 16 && (dest & ldr & 0xffff));
     }
@@ -477,8 +486,8 @@ static uint32_t reg_read(struct vcpu *v, unsigned reg)
 {
     struct vlapic *l = v->lapic;
     switch (reg) {
-    case REG_ID: return vlapic_x2apic(v) ? vlapic_id(v) : vlapic_id(v) << 24;
-    case REG_LDR: return vlapic_x2apic(v) ? x2apic_ldr(vlapic_id(v)) : get(l, reg);
+    case REG_ID: return x2apic(v) ? vlapic_id(v) : vlapic_id(v) << 24;
+    case REG_LDR: return x2apic(v) ? x2apic_ldr(vlapic_id(v)) : get(l, reg);
     case REG_TPR: return current_tpr(v, l);
     case REG_PPR: return ppr(v, l);
     case REG_TMCCT: return timer_left(v, l, metal_now());
@@ -507,7 +516,7 @@ static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
     switch (reg) {
     case REG_TPR: return set_tpr(v, l, value);
     case REG_EOI: return vlapic_eoi(v);
-    case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> (vlapic_x2apic(v) ? 0 : 24));
+    case REG_ICR: put(l, reg, value); return send(v, value, get(l, REG_ICR2) >> (x2apic(v) ? 0 : 24));
     case REG_SELF: return send(v, (uint8_t)value | TO_SELF << 18, 0);
     case REG_SVR: return set_svr(v, l, value);
     case REG_DFR: return put(l, reg, value | 0x0fffffff);
@@ -519,28 +528,21 @@ static void reg_write(struct vcpu *v, unsigned reg, uint32_t value)
     }
 }
 
-bool vlapic_read(struct vcpu *v, unsigned offset, uint32_t *value)
+/* Registers of 32 bits every 16 bytes; the bytes between read as zero, and only whole aligned writes count
+ * (SDM 10.4.1). */
+bool vlapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
 {
-    unsigned reg = offset >> 4;
-    *value = 0;
-    if (!vlapic_enabled(v) || vlapic_x2apic(v))
+    unsigned offset = gpa & ~PAGE_MASK, reg = offset >> 4;
+    if ((gpa & PAGE_MASK) != BASE_ADDRESS || !vlapic_enabled(v) || x2apic(v))
         return false;
-    if (reg < 64 && XAPIC_READ & BIT(reg))
-        *value = reg_read(v, reg);
-    else
+    bool nothing = write ? offset & 15 || size < 4 : offset & 12;
+    bool known = reg < 64 && (write ? XAPIC_WRITE : XAPIC_READ) & BIT(reg);
+    if (!nothing && !known)
         report(v, ERROR_REGISTER);
-    return true;
-}
-
-bool vlapic_write(struct vcpu *v, unsigned offset, uint32_t value)
-{
-    unsigned reg = offset >> 4;
-    if (!vlapic_enabled(v) || vlapic_x2apic(v))
-        return false;
-    if (reg < 64 && XAPIC_WRITE & BIT(reg))
-        reg_write(v, reg, value & writable[reg]);
-    else
-        report(v, ERROR_REGISTER);
+    if (!write)
+        *value = nothing || !known ? 0 : reg_read(v, reg) >> (offset & 3) * 8;
+    else if (!nothing && known)
+        reg_write(v, reg, *value & writable[reg]);
     return true;
 }
 
@@ -574,7 +576,7 @@ bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         return true;
     }
     unsigned reg = msr - MSR_X2APIC;
-    if (!vlapic_x2apic(v) || reg >= 64 || !(BOTH_READ & BIT(reg)))
+    if (!x2apic(v) || reg >= 64 || !(BOTH_READ & BIT(reg)))
         return false;
     *value = reg_read(v, reg);
     if (reg == REG_ICR)
@@ -587,7 +589,7 @@ bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
     struct vlapic *l = v->lapic;
     unsigned reg = msr - MSR_X2APIC;
     if (likely(reg < 64)) {
-        if (!vlapic_x2apic(v) || !(X2APIC_WRITE & BIT(reg)))
+        if (!x2apic(v) || !(X2APIC_WRITE & BIT(reg)))
             return false;
         if (likely(reg == REG_TPR && value <= 0xff)) { /* the most frequent, next to the EOI */
             set_tpr(v, l, value);

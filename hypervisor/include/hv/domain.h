@@ -17,7 +17,7 @@
 
 struct evtchn_space;
 struct grant_table;
-struct vplatform;
+struct virqchip;
 struct vpci;
 struct cpu_policy;
 
@@ -47,8 +47,8 @@ struct domain {
     struct shared_info *shared_info; /* a page of the hypervisor's */
     struct evtchn_space *events;
     struct grant_table *grants;
-    struct vplatform *platform; /* IOAPICs, PIC, PIT, HPET as the domain sees them; the control domain's only */
-    struct vpci *pci;           /* the devices it owns; NULL: none */
+    struct virqchip *irqchip; /* IOAPICs and PIC as the domain sees them; the control domain's only */
+    struct vpci *pci;         /* the devices it owns; NULL: none */
     struct cpu_policy *policy;
 
     uint8_t callback_vector;                  /* of HVM_PARAM_CALLBACK_IRQ type vector; 0: none */

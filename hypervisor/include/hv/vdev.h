@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC, PIC, PIT, HPET and the configuration
- * space of PCI. Pure: effects go out through metal.h, irq.h, vcpu_kick().
+ * The devices of the PC that the hypervisor plays itself: local APIC, IOAPIC and the configuration space of PCI. Timers
+ * (PIT, HPET, PM timer, RTC) are the hardware's. Pure: effects go out through metal.h, irq.h, vcpu_kick().
  *
- * Lock: a domain's platform lock (LOCK_VDEV) for what its vCPUs share; a vCPU's local APIC is changed by its own CPU
- * only, but for the IRR and pending INIT/SIPI/NMI, which are atomic and anyone may set.
+ * Lock: LOCK_VDEV for the IOAPICs; a vCPU's local APIC is changed by its own CPU only, but for the IRR and pending
+ * INIT/SIPI/NMI, which are atomic and anyone may set.
  */
 #pragma once
 
@@ -16,14 +16,12 @@ must_check int vlapic_init(struct vcpu *v);
 void vlapic_free(struct vcpu *v);
 void vlapic_reset(struct vcpu *v);
 uint32_t vlapic_id(const struct vcpu *v);
-/* Registers by their xAPIC offset (0x000 to 0x3f0). Reads and writes of 4 bytes; false: #GP in x2APIC mode. */
-bool vlapic_read(struct vcpu *v, unsigned offset, uint32_t *value);
-bool vlapic_write(struct vcpu *v, unsigned offset, uint32_t value);
+/* An access to the registers in memory; false: they are not there, or not now. */
+bool vlapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
 /* MSRs 0x800 to 0x83f, IA32_APIC_BASE, IA32_TSC_DEADLINE; false: #GP. */
 bool vlapic_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool vlapic_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 bool vlapic_enabled(const struct vcpu *v); /* globally, by IA32_APIC_BASE */
-bool vlapic_x2apic(const struct vcpu *v);
 
 /* A vector arrives (any CPU may call): sets IRR and kicks. */
 void vlapic_accept(struct vcpu *v, uint8_t vector, bool level);
@@ -48,29 +46,22 @@ unsigned vlapic_take_init(struct vcpu *v);
 void vlapic_tick(struct vcpu *v, uint64_t now);
 uint64_t vlapic_next(const struct vcpu *v);
 
-/* --- the board --------------------------------------------------------------------------------------------------- */
-/* An IOAPIC has at most 120 inputs (its index register is 8 bits wide); a domain has one for each 120 GSIs, at
- * VIOAPIC_BASE + n * 0x1000 with id n + 1 and first GSI n * 120. ISA interrupt 0 is GSI 2. MADTs must say the same. */
+/* --- IOAPIC and PIC: the control domain's ------------------------------------------------------------------------- */
+/* An IOAPIC has at most 120 inputs (its index register is 8 bits wide); there is one for each 120 GSIs, at
+ * VIOAPIC_BASE + n * 0x1000 with id n + 1 and first GSI n * 120. MADTs must say the same. */
 #define VIOAPIC_BASE 0xfec00000ull
 #define VIOAPIC_PINS 120
 #define VIOAPIC_MAX 2
 #define VIOAPIC_MAX_GSIS (VIOAPIC_MAX * VIOAPIC_PINS)
-#define VHPET_BASE 0xfed00000ull
 /* More than VIOAPIC_MAX_GSIS are cut to that. 0, -ENOMEM, -EINVAL (none). */
-must_check int vplatform_init(struct domain *d, unsigned nr_gsis);
-void vplatform_free(struct domain *d);
-/* I/O at ports and memory; false: nothing there (all ones). */
-bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
-bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
-/* Where its MMIO is, so that the p2m leaves it out: calls visit(first gfn, count) for each. */
-void vplatform_mmio_ranges(struct domain *d, void (*visit)(void *data, uint64_t first, uint64_t count), void *data);
+must_check int virqchip_init(struct domain *d, unsigned nr_gsis);
+/* I/O at ports and memory; false: nothing there. */
+bool virqchip_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value);
+bool virqchip_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value);
 /* The host's interrupt for this input arrived. */
 void virqchip_host_gsi(struct domain *d, unsigned gsi);
 /* The local APIC got an EOI for a level-triggered vector. */
 void virqchip_eoi(struct domain *d, uint8_t vector);
-/* The board's timers: what is due by `now` is raised; when the next is due (ns), ~0: never. */
-void vplatform_tick(struct domain *d, uint64_t now);
-uint64_t vplatform_next(struct domain *d);
 
 /* --- PCI configuration space of the control domain (vpci.c) --------------------------------------------------------
  */

@@ -60,8 +60,9 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value) { return false;
 bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value) { return false; }
 void hypercall_run(struct vcpu *v, unsigned length) {}
 enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool device) { return INSN_UNHANDLED; }
-bool vplatform_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value) { return false; }
-bool vplatform_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
+bool virqchip_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value) { return false; }
+bool vlapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
+bool virqchip_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size) { return sbdf << 16 | reg; }
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value) {}
 bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }

@@ -42,16 +42,17 @@ static void fresh(void)
 
 static uint32_t rd(unsigned cpu, unsigned offset, uint64_t now)
 {
-    uint32_t value = 0xdead;
+    uint64_t value = 0xdead;
     fake_now = now;
-    CHECK(vlapic_read(&cpus[cpu], offset, &value));
+    CHECK(vlapic_mmio(&cpus[cpu], 0xfee00000 + offset, 4, false, &value));
     return value;
 }
 
 static void wr(unsigned cpu, unsigned offset, uint64_t now, uint32_t value)
 {
+    uint64_t wide = value;
     fake_now = now;
-    CHECK(vlapic_write(&cpus[cpu], offset, value));
+    CHECK(vlapic_mmio(&cpus[cpu], 0xfee00000 + offset, 4, true, &wide));
 }
 
 static bool wrmsr(unsigned cpu, uint32_t msr, uint64_t value) { return vlapic_msr_write(&cpus[cpu], msr, value); }
@@ -277,8 +278,27 @@ static void test_errors(void)
     wr(0, 0x280, 0, 0);
     CHECK(rd(0, 0x280, 0) == 0xc0 && got(0x66) == 0);
     CHECK(vlapic_pending(&cpus[0]) == -1);
-    uint32_t value;
-    CHECK(vlapic_read(&cpus[0], 0xff0, &value) && value == 0 && vlapic_write(&cpus[0], ~0u, 1));
+    CHECK(rd(0, 0xff0, 0) == 0);
+    wr(0, 0xff0, 0, 1);
+}
+
+/* The registers' page, in odd pieces. */
+static void test_memory(void)
+{
+    uint64_t value = 0x70;
+    fresh();
+    enable(0, false);
+    CHECK(vlapic_mmio(&cpus[0], 0xfee00032, 1, false, &value) && value == 5 && rd(0, 0x34, 0) == 0);
+    wr(0, 0x80, 0, 0x30);
+    value = 0x70;
+    CHECK(vlapic_mmio(&cpus[0], 0xfee00080, 1, true, &value));
+    wr(0, 0x84, 0, 0x70);
+    CHECK(rd(0, 0x80, 0) == 0x30 && cpus[0].cr8 == 3);
+    wr(0, 0x280, 0, 0);
+    CHECK(rd(0, 0x280, 0) == 0); /* none of these is an error */
+    CHECK(!vlapic_mmio(&cpus[0], 0xfee01000, 4, false, &value) && !vlapic_mmio(&cpus[0], 0xfedfffff, 1, false, &value));
+    CHECK(!vlapic_mmio(&cpus[0], 0x100fee00000, 4, false, &value));
+    CHECK(wrmsr(0, 0x1b, 0xfee00100) && !vlapic_mmio(&cpus[0], 0xfee00030, 4, false, &value)); /* off */
 }
 
 static void test_x2apic(void)
@@ -327,8 +347,8 @@ static void test_x2apic(void)
     for (unsigned i = 0; i < ARRAY_SIZE(none); i++)
         CHECK(!vlapic_msr_read(&cpus[19], none[i], &value));
     CHECK(rdmsr(19, 0x802) == 38 && rdmsr(19, 0x80d) == 0x20040 && rdmsr(19, 0x803) == 0x50014);
-    uint32_t word;
-    CHECK(!vlapic_read(&cpus[19], 0x20, &word) && !vlapic_write(&cpus[19], 0x80, 0));
+    CHECK(!vlapic_mmio(&cpus[19], 0xfee00020, 4, false, &value) &&
+          !vlapic_mmio(&cpus[19], 0xfee00080, 4, true, &value));
     for (unsigned i = 0; i < ARRAY_SIZE(bases); i++) {
         fresh();
         cpus[1].xapic_base = 0xfee00000 | bases[i].from;
@@ -511,6 +531,7 @@ int main(void)
     test_destinations();
     test_icr();
     test_errors();
+    test_memory();
     test_x2apic();
     test_timer();
     test_deadline();
