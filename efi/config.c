@@ -42,28 +42,16 @@ static char *trim(char *text)
 
     while (is_blank(*text))
         text++;
-    for (end = text; *end; end++)
-        ;
+    end = text + strlen(text);
     while (end > text && is_blank(end[-1]))
         end--;
     *end = 0;
     return text;
 }
 
-/* A number with K, M, G or T behind it, in bytes; 0 when it is none. */
-static uint64_t parse_size(const char *text)
+static bool is_same(const char *a, const char *b)
 {
-    static const char units[] = "kmgt";
-    unsigned int unit = 0;
-    uint64_t n = 0;
-
-    for (; *text >= '0' && *text <= '9' && n < 1ull << 40; text++)
-        n = n * 10 + (uint64_t)(*text - '0');
-    while (units[unit] && units[unit] != (*text | 0x20))
-        unit++;
-    if (!units[unit] || text[1] || n > ~0ull >> (10 * unit + 10))
-        return 0;
-    return n << (10 * unit + 10);
+    return !strncmp(a, b, CONFIG_LINE);
 }
 
 static bool begin_entry(struct parser *p, char *line)
@@ -74,7 +62,7 @@ static bool begin_entry(struct parser *p, char *line)
         return trouble_set(p->trouble, "Write '[name]'.", "Line %u is not the beginning of an entry.", p->line);
     if (!*p->wanted)
         p->wanted = name;
-    p->entry = text_equal(name, p->wanted) ? p->found : &p->other;
+    p->entry = is_same(name, p->wanted) ? p->found : &p->other;
     if (p->entry == p->found && p->found->name)
         return trouble_set(p->trouble, "Give one of them another name.", "There are two entries '%s'.", name);
     *p->entry = (struct config_entry){.name = name};
@@ -87,16 +75,13 @@ static bool entry_key(struct parser *p, const char *key, const char *value)
 {
     unsigned int i = 0;
 
-    while (i < CONFIG_KEYS && !text_equal(key, keys[i]))
+    while (i < CONFIG_KEYS && !is_same(key, keys[i]))
         i++;
     if (i == CONFIG_KEYS)
         return trouble_set(p->trouble, ENTRY_KEYS, "Line %u: there is no key '%s' in an entry.", p->line, key);
     if (*p->entry->value[i])
         return trouble_set(p->trouble, "Keep one of them.", "Line %u: '%s' is given a second time.", p->line, key);
     p->entry->value[i] = value;
-    if (i == CONFIG_DOM0_MEM && *value && !(p->entry->dom0_bytes = parse_size(value)))
-        return trouble_set(p->trouble, "Write a size like 1536M or 2G.", "Line %u: '%s' is not a size.", p->line,
-                           value);
     return true;
 }
 
@@ -110,7 +95,7 @@ static bool key_line(struct parser *p, char *line)
     value = trim(value);
     if (p->entry)
         return entry_key(p, key, value);
-    if (!text_equal(key, "default"))
+    if (!is_same(key, "default"))
         return trouble_set(p->trouble, "Only 'default' may stand above the first '[entry]'.",
                            "Line %u: there is no key '%s' outside of entries.", p->line, key);
     if (!*p->wanted) /* a choice made already (`entry=` of the boot entry) goes before this one */

@@ -63,7 +63,7 @@ void print(const char *format, ...)
     va_list list;
 
     va_start(list, format);
-    text_format_list(text, sizeof(text), format, list);
+    vsnprintf(text, sizeof(text), format, list);
     va_end(list);
     for (const char *c = text; *c; c++) {
         if (*c == '\n')

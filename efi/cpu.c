@@ -27,7 +27,7 @@ bool cpu_suits(const struct cpu_facts *f, struct trouble *t)
     return true;
 }
 
-#ifndef EFI_HOST
+#ifndef HV_HOST
 struct cpu_facts cpu_read(void)
 {
     uint32_t a, b, c, d, low = 0, high;

@@ -2,12 +2,13 @@
 /*
  * What the loader uses of the UEFI 2.10 interface, and no more: layouts and numbers from the specification (the
  * section is named at each), the words in this tree's spelling. Members the loader never calls are slots of pointers.
- * All is compiled for Windows' ABI, which is the firmware's, so a call is an ordinary call.
+ * All is compiled for Windows' ABI, which is the firmware's, so a call is an ordinary call. The runtime services, which
+ * the hypervisor calls too, are in hv/efi.h.
  */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include <hv/bootinfo.h>
+#include <hv/efi.h>
 
 typedef uint64_t efi_status;
 typedef void *efi_handle;
@@ -15,35 +16,11 @@ typedef uint16_t efi_char;
 
 /* Appendix D */
 #define EFI_ERROR_BIT 0x8000000000000000ull
-#define EFI_SUCCESS 0ull
 #define EFI_LOAD_ERROR (EFI_ERROR_BIT | 1)
 #define EFI_NOT_FOUND (EFI_ERROR_BIT | 14)
 
-struct efi_guid {
-    uint32_t a;
-    uint16_t b, c;
-    uint8_t d[8];
-};
-
 /* 7.2 Memory services */
-enum efi_memory_type {
-    EFI_RESERVED, /* so is all the loader does not know */
-    EFI_LOADER_CODE,
-    EFI_LOADER_DATA,
-    EFI_BOOT_CODE,
-    EFI_BOOT_DATA,
-    EFI_RUNTIME_CODE,
-    EFI_RUNTIME_DATA,
-    EFI_CONVENTIONAL,
-    EFI_UNUSABLE,
-    EFI_ACPI_RECLAIM,
-    EFI_ACPI_NVS,
-    EFI_MMIO,
-    EFI_MMIO_PORTS,
-    EFI_PAL_CODE,
-    EFI_PERSISTENT,
-};
-
+#define EFI_LOADER_DATA 2 /* a memory type; memmap.c has them all */
 enum efi_allocate_type { EFI_ANY_PAGES, EFI_MAX_ADDRESS };
 
 struct efi_memory_descriptor {
@@ -84,7 +61,7 @@ _Static_assert(sizeof(struct efi_config_table) == 24, "UEFI 4.6");
 struct efi_boot_services {
     struct efi_table_header header;
     void *priority[2];
-    efi_status (*allocate_pages)(enum efi_allocate_type how, enum efi_memory_type type, uint64_t pages, uint64_t *at);
+    efi_status (*allocate_pages)(enum efi_allocate_type how, uint32_t type, uint64_t pages, uint64_t *at);
     efi_status (*free_pages)(uint64_t at, uint64_t pages);
     efi_status (*get_memory_map)(uint64_t *size, void *map, uint64_t *key, uint64_t *step, uint32_t *version);
     void *pools[2], *events[6], *protocols[3];
@@ -102,14 +79,6 @@ struct efi_boot_services {
 _Static_assert(offsetof(struct efi_boot_services, locate_protocol) == 320, "UEFI 4.4");
 _Static_assert(offsetof(struct efi_boot_services, exit_boot_services) == 232, "UEFI 4.4");
 
-/* 4.5 Runtime services */
-struct efi_runtime_services {
-    struct efi_table_header header;
-    void *time[4], *virtual_map[2];
-    efi_status (*get_variable)(const efi_char *name, const struct efi_guid *vendor, uint32_t *attributes,
-                               uint64_t *size, void *data);
-};
-
 /* 4.3 System table */
 struct efi_system_table {
     struct efi_table_header header;
@@ -121,7 +90,7 @@ struct efi_system_table {
     struct efi_text_output *out;
     efi_handle err_handle;
     struct efi_text_output *err;
-    struct efi_runtime_services *runtime;
+    const struct efi_services *runtime;
     struct efi_boot_services *boot;
     uint64_t nr_config_tables;
     struct efi_config_table *config_tables;
@@ -129,11 +98,11 @@ struct efi_system_table {
 _Static_assert(sizeof(struct efi_system_table) == 120, "UEFI 4.3");
 
 /* 10.2 Device paths */
-struct efi_device_path {
+struct packed efi_device_path {
     uint8_t type, subtype;
     uint16_t length;
     efi_char name[]; /* of a file */
-} __attribute__((packed));
+};
 _Static_assert(sizeof(struct efi_device_path) == 4, "UEFI 10.2");
 #define efi_path_next(node) ((const struct efi_device_path *)((const uint8_t *)(node) + (node)->length))
 #define EFI_PATH_MESSAGING 3
@@ -177,16 +146,9 @@ struct efi_file_system {
 };
 
 /* 12.9 Graphics output */
-#define EFI_PIXELS_MASKS 2 /* 0 and 1 need none: red is the first byte, or blue; above is none to be written to */
-struct efi_graphics_info {
-    uint32_t version, width, height, pixels;
-    uint32_t red, green, blue, reserved;
-    uint32_t line; /* pixels */
-};
-
 struct efi_graphics_mode {
     uint32_t nr_modes, mode;
-    struct efi_graphics_info *info;
+    const struct boot_screen *info;
     uint64_t info_size, base, size;
 };
 
@@ -201,5 +163,3 @@ struct efi_graphics {
 #define EFI_FILE_SYSTEM EFI_GUID(0x964e5b22, 0x6459, 0x11d2, 0x8e, 0x39, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b)
 #define EFI_GRAPHICS EFI_GUID(0x9042a9de, 0x23dc, 0x4a38, 0x96, 0xfb, 0x7a, 0xde, 0xd0, 0x80, 0x51, 0x6a)
 #define EFI_ACPI_20 EFI_GUID(0x8868e871, 0xe4f1, 0x11d3, 0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81)
-#define EFI_SMBIOS EFI_GUID(0xeb9d2d31, 0x2d88, 0x11d3, 0x9a, 0x16, 0x00, 0x90, 0x27, 0x3f, 0xc1, 0x4d)
-#define EFI_SMBIOS3 EFI_GUID(0xf2fd1544, 0x9794, 0x4a2c, 0x99, 0x2e, 0xe5, 0xbb, 0xcf, 0x20, 0xe3, 0x94)

@@ -127,6 +127,6 @@ bool elf_read_kernel(const void *file, uint64_t size, struct boot_kernel *kernel
         return trouble_set(t, "Use a Linux kernel built with CONFIG_PVH, as Debian's are.",
                            "It has no PVH entry (no XEN_ELFNOTE_PHYS32_ENTRY note).");
     if (kernel->entry < kernel->start || kernel->entry >= kernel->end)
-        return trouble_set(t, COPY_AGAIN, "Its PVH entry 0x%llx is outside of it.", (unsigned long long)kernel->entry);
+        return trouble_set(t, COPY_AGAIN, "Its PVH entry is outside of it.");
     return true;
 }

@@ -40,7 +40,7 @@ const char *file_path(const char *name)
 
     if (*name != '/' && *name != '\\')
         own_folder(folder, sizeof(folder));
-    text_format(path, sizeof(path), "%s%s", folder, name);
+    snprintf(path, sizeof(path), "%s%s", folder, name);
     for (char *c = path; *c; c++)
         if (*c == '/')
             *c = '\\';
@@ -94,7 +94,7 @@ struct boot_module file_read(const char *name, const char *remedy)
     m.size = file_size(file);
     if (m.size == 0)
         fail("It is empty, or not a file.", remedy, "The file %s cannot be used.", path);
-    print("Reading %s (%llu KiB) ", path, (unsigned long long)(m.size + 1023) >> 10);
+    print("Reading %s (%llu KiB) ", path, (m.size + 1023) >> 10);
     m.start = (uint64_t)pages_get(m.size, 4096, path);
     for (; done < m.size; done += piece) {
         piece = m.size - done < PIECE ? m.size - done : PIECE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What only the firmware knows: Secure Boot's state, the screen, the tables of ACPI and SMBIOS. Nothing is copied: what
- * is pointed at lies in memory of the runtime services or of ACPI, which stays (UEFI 2.3.4, 8.4).
+ * What only the firmware knows: Secure Boot's state, the screen, its tables (SMBIOS is among them). Nothing is copied
+ * but the screen's mode: what is pointed at lies in memory of the runtime services or of ACPI, which stays
+ * (UEFI 2.3.4, 8.4).
  */
 #include "loader.h"
 
@@ -29,24 +30,14 @@ bool firmware_serial_console(void)
     return false;
 }
 
-static void collect_framebuffer(struct boot_framebuffer *f)
+static void collect_framebuffer(struct bootinfo *info)
 {
-    const struct efi_graphics_info *info;
     struct efi_graphics *graphics;
 
     if (boot_services->locate_protocol(EFI_GRAPHICS, NULL, (void **)&graphics) != EFI_SUCCESS)
         return;
-    info = graphics->mode->info;
-    if (info->pixels <= EFI_PIXELS_MASKS) /* else there is no memory to draw to */
-        *f = (struct boot_framebuffer){graphics->mode->base,
-                                       graphics->mode->size,
-                                       info->width,
-                                       info->height,
-                                       info->line,
-                                       info->pixels,
-                                       info->red,
-                                       info->green,
-                                       info->blue};
+    info->framebuffer = (struct boot_module){graphics->mode->base, graphics->mode->size};
+    info->screen = *graphics->mode->info;
 }
 
 static uint64_t find_table(const struct efi_guid *guid)
@@ -60,13 +51,11 @@ static uint64_t find_table(const struct efi_guid *guid)
 void firmware_collect(struct bootinfo *info)
 {
     info->rsdp = find_table(EFI_ACPI_20);
-    info->smbios = find_table(EFI_SMBIOS);
-    info->smbios3 = find_table(EFI_SMBIOS3);
     info->efi_runtime_services = (uint64_t)fw->runtime;
     info->efi_config_table = (uint64_t)fw->config_tables;
     info->efi_nr_config_tables = fw->nr_config_tables;
     info->efi_vendor = (uint64_t)fw->vendor;
     info->efi_vendor_revision = fw->vendor_revision;
     info->efi_revision = fw->header.revision;
-    collect_framebuffer(&info->framebuffer);
+    collect_framebuffer(info);
 }

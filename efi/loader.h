@@ -8,11 +8,6 @@
 #include "efi.h"
 #include "pure.h"
 
-#define noreturn __attribute__((noreturn))
-
-#define MIB(n) ((uint64_t)(n) << 20)
-#define GIB(n) ((uint64_t)(n) << 30)
-
 extern struct efi_system_table *fw;
 extern efi_handle fw_image;
 extern struct efi_loaded_image *fw_loaded;
@@ -24,7 +19,7 @@ noreturn void fail_wait(const char *why, const char *remedy);
 
 /* console.c: screen and serial, from the first line of main.c on */
 void console_open(void);
-void print(const char *format, ...) format_like(1, 2);
+void print(const char *format, ...) printf_like(1, 2);
 bool console_key(void); /* takes one, if one was pressed */
 
 /* pages.c: whole pages, below 4 GiB where they fit, given back when the loader fails; and the firmware's memory map */

@@ -17,6 +17,7 @@ struct efi_loaded_image *fw_loaded;
 
 static struct config_entry entry;
 static struct bootinfo info;
+static char options[3 * CONFIG_LINE]; /* the hypervisor's */
 static bool only_signed;
 
 extern const uint64_t hv_image[], hv_image_end[]; /* enter.S */
@@ -123,25 +124,26 @@ static uint64_t free_memory(void)
 static void check_memory(void)
 {
     const uint64_t free = free_memory(), needed = info.kernel.end + info.initrd.size + MIB(112);
+    uint64_t given = free;
 
-    if (entry.dom0_bytes > free)
+    if (!option_size(options, "dom0_mem", &given) && *entry.value[CONFIG_DOM0_MEM])
+        fail("It is not a size.", "Write a size like 1536M or 2G.", "dom0_mem = %s cannot be used.",
+             entry.value[CONFIG_DOM0_MEM]);
+    if (given > free)
         fail("It is more than this machine has.", "Write a smaller dom0_mem in the configuration.",
-             "dom0_mem = %s cannot be had: there are %llu MiB.", entry.value[CONFIG_DOM0_MEM],
-             (unsigned long long)free >> 20);
-    if ((entry.dom0_bytes && needed > entry.dom0_bytes) || needed + MIB(32) + free / 64 > free)
+             "dom0_mem of %llu MiB cannot be had: there are %llu MiB.", given >> 20, free >> 20);
+    if (needed > given || needed + MIB(32) + free / 64 > free)
         fail("Its kernel and initrd would not fit.",
              "Write a larger dom0_mem, use a smaller initrd, or a machine with more memory.",
-             "The control domain needs %llu MiB, of %llu MiB free.", (unsigned long long)needed >> 20,
-             (unsigned long long)free >> 20);
+             "The control domain needs %llu MiB, of %llu MiB free.", needed >> 20, free >> 20);
 }
 
 static void set_options(void)
 {
-    static char options[3 * CONFIG_LINE];
     const char *memory = entry.value[CONFIG_DOM0_MEM], *console = entry.value[CONFIG_CONSOLE];
 
-    text_format(options, sizeof(options), "%s%s%s%s %s", *memory ? "dom0_mem=" : "", memory,
-                *console ? " console=" : "", console, entry.value[CONFIG_HYPERVISOR]);
+    snprintf(options, sizeof(options), "%s%s%s%s %s", *memory ? "dom0_mem=" : "", memory, *console ? " console=" : "",
+             console, entry.value[CONFIG_HYPERVISOR]);
     info.kernel_command_line = (uint64_t)entry.value[CONFIG_OPTIONS];
     info.hypervisor_command_line = (uint64_t)options;
 }
@@ -154,8 +156,8 @@ efi_status efi_main(efi_handle image, struct efi_system_table *table)
     read_config();
     load_hypervisor();
     read_kernel();
-    check_memory();
     set_options();
+    check_memory();
     firmware_collect(&info);
     print("Starting the hypervisor.\n");
     jump(&info);

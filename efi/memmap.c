@@ -7,47 +7,37 @@
 #include "efi.h"
 #include "pure.h"
 
-#define PAGE 4096ull
-
-/* UEFI 7.2.3: types the loader does not know are not touched; boot services' memory is free once they are left. */
-static uint32_t kind_of(uint32_t type)
-{
-    static const uint8_t kinds[] = {
-        [EFI_LOADER_CODE] = BOOT_LOADER,
-        [EFI_LOADER_DATA] = BOOT_LOADER,
-        [EFI_BOOT_CODE] = BOOT_RAM,
-        [EFI_BOOT_DATA] = BOOT_RAM,
-        [EFI_CONVENTIONAL] = BOOT_RAM,
-        [EFI_RUNTIME_CODE] = BOOT_RUNTIME_CODE,
-        [EFI_RUNTIME_DATA] = BOOT_RUNTIME_DATA,
-        [EFI_UNUSABLE] = BOOT_UNUSABLE,
-        [EFI_ACPI_RECLAIM] = BOOT_ACPI,
-        [EFI_ACPI_NVS] = BOOT_ACPI_NVS,
-        [EFI_MMIO] = BOOT_MMIO,
-        [EFI_MMIO_PORTS] = BOOT_MMIO,
-        [EFI_PERSISTENT] = BOOT_PERSISTENT,
-    };
-
-    return type < sizeof(kinds) && kinds[type] ? kinds[type] : BOOT_RESERVED;
-}
+/* By EFI_MEMORY_TYPE (UEFI 7.2.3). Boot services' memory is free once they are left; other types are not touched. */
+static const uint8_t kinds[] = {
+    BOOT_RESERVED,     /* reserved */
+    BOOT_LOADER,       /* the loader's code */
+    BOOT_LOADER,       /* and data */
+    BOOT_RAM,          /* boot services' code */
+    BOOT_RAM,          /* and data */
+    BOOT_RUNTIME_CODE, /* runtime services' code */
+    BOOT_RUNTIME_DATA, /* and data */
+    BOOT_RAM,          /* free */
+    BOOT_UNUSABLE,     /* with errors */
+    BOOT_ACPI,         /* tables */
+    BOOT_ACPI_NVS,     /* firmware's own */
+    BOOT_MMIO,         /* registers */
+    BOOT_MMIO,         /* ports */
+    BOOT_RESERVED,     /* Itanium's firmware */
+    BOOT_PERSISTENT,   /* survives power loss */
+};
 
 /* The range of one descriptor, which begins at a page (UEFI 7.2.3); empty if it ends beyond all addresses. */
 static struct boot_range to_range(const void *descriptor)
 {
     const struct efi_memory_descriptor *d = descriptor;
-    const uint64_t start = d->physical_start & ~(PAGE - 1);
-    struct boot_range r = {.start = start,
-                           .end = d->pages < (~0ull - start) / PAGE ? start + d->pages * PAGE : start,
-                           .kind = kind_of(d->type),
-                           .efi_type = d->type,
-                           .efi_attributes = d->attributes};
+    const uint64_t start = ROUND_DOWN(d->physical_start, PAGE_SIZE);
 
-    /* One value for all that is used alike, so that neighbours join. */
-    if (r.kind == BOOT_RAM)
-        r.efi_type = EFI_CONVENTIONAL;
-    else if (r.kind == BOOT_LOADER)
-        r.efi_type = EFI_LOADER_DATA;
-    return r;
+    return (struct boot_range){
+        .start = start,
+        .end = d->pages < (~0ull - start) / PAGE_SIZE ? start + d->pages * PAGE_SIZE : start,
+        .kind = d->type < sizeof(kinds) ? kinds[d->type] : BOOT_RESERVED,
+        .efi_attributes = d->attributes,
+    };
 }
 
 unsigned int memmap_convert(const void *map, uint64_t size, uint64_t step, struct boot_range *ranges)
@@ -69,12 +59,12 @@ unsigned int memmap_convert(const void *map, uint64_t size, uint64_t step, struc
         }
         if (!best.kind)
             continue;
-        if (last && last->end == at && last->efi_type == best.efi_type && last->efi_attributes == best.efi_attributes) {
+        if (last && last->end == at && last->kind == best.kind && last->efi_attributes == best.efi_attributes) {
             last->end = next;
             continue;
         }
         last = last ? last + 1 : ranges;
-        *last = (struct boot_range){at, next, best.kind, best.efi_type, best.efi_attributes};
+        *last = (struct boot_range){at, next, best.kind, best.efi_attributes};
     }
     return last ? (unsigned int)(last - ranges) + 1 : 0;
 }

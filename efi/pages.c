@@ -6,7 +6,6 @@
 #include "loader.h"
 
 #define MAX_HELD 8
-#define PAGE 4096ull
 #define MAP_SIZE (128u << 10) /* some 2,700 entries of the firmware's map */
 
 static struct {
@@ -21,14 +20,14 @@ static bool allocate(enum efi_allocate_type how, uint64_t pages, uint64_t *at)
 
 void *pages_get(uint64_t size, uint64_t align, const char *what)
 {
-    uint64_t pages = (size + align - 1) / PAGE, at = GIB(4) - 1;
+    uint64_t pages = (size + align - 1) / PAGE_SIZE, at = GIB(4) - 1;
 
     if (nr_held == MAX_HELD || (!allocate(EFI_MAX_ADDRESS, pages, &at) && !allocate(EFI_ANY_PAGES, pages, &at)))
         fail("No free memory in one piece is large enough.", "Use a smaller initrd, or a machine with more memory.",
-             "There are no %llu MiB of memory for %s.", (unsigned long long)(size + MIB(1) - 1) >> 20, what);
+             "There are no %llu MiB of memory for %s.", (size + MIB(1) - 1) >> 20, what);
     held[nr_held].at = at;
     held[nr_held++].pages = pages;
-    return (void *)((at + align - 1) & ~(align - 1));
+    return (void *)ROUND_UP(at, align);
 }
 
 void pages_release_all(void)

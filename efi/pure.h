@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the pure parts of the loader offer: bytes in, verdict out, no firmware. They are built natively for tests, too.
+ * Memory, strings and formatting are the hypervisor's (hv/lib.h), where %lu takes 64 bits and `long` has 32 here: a
+ * format says %u or %llu.
  */
 #pragma once
 
 #include <hv/bootinfo.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-/* text.c. Knows %s, %u, %llu, %llx. Always ends `to` with a zero; cuts what does not fit. */
-#define format_like(f, a) __attribute__((format(printf, f, a)))
-void text_format_list(char *to, size_t room, const char *format, va_list list);
-void text_format(char *to, size_t room, const char *format, ...) format_like(3, 4);
-bool text_equal(const char *a, const char *b);
-
-#ifndef EFI_HOST
-void *memcpy(void *to, const void *from, size_t n);
-void *memset(void *to, int byte, size_t n);
-int memcmp(const void *a, const void *b, size_t n);
-#else
-#include <string.h>
-#endif
+#include <hv/lib.h>
 
 /* Why something cannot be used, and what the reader can do about it. What it is, the caller knows. */
 struct trouble {
@@ -31,7 +16,7 @@ struct trouble {
 };
 
 /* Fills in `t`; false, so that a check can end with it. */
-#define trouble_set(t, text, ...) ((t)->remedy = (text), text_format((t)->why, sizeof((t)->why), __VA_ARGS__), false)
+#define trouble_set(t, text, ...) ((t)->remedy = (text), snprintf((t)->why, sizeof((t)->why), __VA_ARGS__), false)
 
 /* config.c: bulkhead.conf, whose format docs/efi.md describes for its writers */
 enum config_key {
@@ -49,7 +34,6 @@ enum config_key {
 
 struct config_entry {
     const char *name, *value[CONFIG_KEYS]; /* "": not given; all valid until the next parse */
-    uint64_t dom0_bytes;                   /* of dom0_mem; 0: not given */
 };
 
 /*

@@ -104,14 +104,11 @@ static void check_ranges(const struct bootinfo *info)
         put_hex(r[i].end);
         put(" kind ");
         put_hex(r[i].kind);
-        put(" type ");
-        put_hex(r[i].efi_type);
         put("\r\n");
         check("ranges are whole pages", !((r[i].start | r[i].end) & 4095) && r[i].start < r[i].end);
         check("ranges are sorted", !i || r[i - 1].end <= r[i].start);
         check("neighbours of one kind are joined", !i || r[i - 1].end != r[i].start || r[i - 1].kind != r[i].kind ||
-                                                       r[i - 1].efi_attributes != r[i].efi_attributes ||
-                                                       r[i - 1].efi_type != r[i].efi_type);
+                                                       r[i - 1].efi_attributes != r[i].efi_attributes);
         check("kinds are known", r[i].kind >= BOOT_RAM && r[i].kind <= BOOT_UNUSABLE);
         ram += r[i].kind == BOOT_RAM || r[i].kind == BOOT_LOADER ? r[i].end - r[i].start : 0;
     }
@@ -142,6 +139,21 @@ static void check_memory(const struct bootinfo *info, uint64_t stack)
     check("ranges are the loader's", ours(info, info->ranges, info->nr_ranges * sizeof(struct boot_range)));
 }
 
+/* Among the configuration tables: SMBIOS_TABLE_GUID or SMBIOS3_TABLE_GUID (UEFI 4.6), by their first 8 bytes, with
+ * an anchor string. */
+static bool has_smbios(const struct bootinfo *info)
+{
+    const struct {
+        uint64_t guid[2];
+        const char *table;
+    } *t = (const void *)info->efi_config_table;
+
+    for (uint64_t i = 0; i < info->efi_nr_config_tables; i++)
+        if ((t[i].guid[0] == 0x11d32d88eb9d2d31 || t[i].guid[0] == 0x4a2c9794f2fd1544) && t[i].table[0] == '_')
+            return t[i].table[1] == 'S' && t[i].table[2] == 'M';
+    return false;
+}
+
 static void check_tables(const struct bootinfo *info)
 {
     const uint8_t *rsdp = (const uint8_t *)info->rsdp;
@@ -150,7 +162,7 @@ static void check_tables(const struct bootinfo *info)
     for (unsigned int i = 0; rsdp && i < 36; i++)
         sum = (uint8_t)(sum + rsdp[i]);
     check("RSDP is valid", rsdp && rsdp[0] == 'R' && rsdp[15] == 2 && sum == 0);
-    check("SMBIOS is there", info->smbios || info->smbios3);
+    check("SMBIOS is there", has_smbios(info));
     check("runtime services are there", *(const uint64_t *)info->efi_runtime_services == 0x56524553544e5552ull);
     check("configuration tables stay",
           info->efi_nr_config_tables && kind_at(info, info->efi_config_table) == BOOT_RUNTIME_DATA);
@@ -207,11 +219,12 @@ void stub_main(const struct bootinfo *info, uint64_t stack)
     show("kernel segments", info->kernel.nr_segments);
     show("kernel begins", *(const uint64_t *)info->kernel.segment[0].from);
     show("initrd size", info->initrd.size);
-    show("framebuffer", info->framebuffer.base);
-    show("framebuffer width", info->framebuffer.width);
-    show("framebuffer height", info->framebuffer.height);
-    show("framebuffer line", info->framebuffer.line);
-    show("framebuffer format", info->framebuffer.format);
+    show("framebuffer", info->framebuffer.start);
+    show("framebuffer size", info->framebuffer.size);
+    show("framebuffer width", info->screen.width);
+    show("framebuffer height", info->screen.height);
+    show("framebuffer line", info->screen.line);
+    show("framebuffer format", info->screen.format);
     show_text("kernel options", info->kernel_command_line);
     show_text("hypervisor options", info->hypervisor_command_line);
     put(failures ? "stub: failed\r\n" : "stub: all is well\r\n");

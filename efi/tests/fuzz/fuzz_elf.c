@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as a kernel: nothing outside of them is read. */
-/* sources: elf.c text.c */
+/* sources: elf.c ../hypervisor/lib/lib.c */
 #include "../../pure.h"
 #include "../check.h"
 

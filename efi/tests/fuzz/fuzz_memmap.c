@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Any bytes as the firmware's memory map: the ranges are sorted, apart, whole pages, and fit their room. */
-/* sources: memmap.c text.c */
+/* sources: memmap.c ../hypervisor/lib/lib.c */
 #include "../../efi.h"
 #include "../../pure.h"
 #include "../check.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Every reason a processor can be refused for, most of which no machine of the bench has. */
-/* sources: cpu.c text.c */
+/* sources: cpu.c ../hypervisor/lib/lib.c */
 #include "../../pure.h"
 #include "../check.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ELF files: a good one, each header word wrong in turn, and every length a file can be cut to. */
-/* sources: elf.c text.c */
+/* sources: elf.c ../hypervisor/lib/lib.c */
 #include <linux/elf.h>
 #include <stddef.h>
 
@@ -13,11 +13,11 @@ static struct boot_kernel kernel;
 struct file64 {
     Elf64_Ehdr h;
     Elf64_Phdr p[2];
-    struct {
+    struct packed {
         uint32_t name_size, size, type;
         char name[4];
         uint64_t entry;
-    } __attribute__((packed)) note;
+    } note;
     uint8_t code[64];
 };
 

@@ -1,17 +1,31 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The memory map: order, overlaps, joining, rounding, hostile descriptors; against a page-by-page model. */
-/* sources: memmap.c text.c */
+/* sources: memmap.c ../hypervisor/lib/lib.c */
 #include "../../efi.h"
 #include "../../pure.h"
 #include "../check.h"
 
-#define MAX 64
+#define ENTRIES 64
 #define STEP (sizeof(struct efi_memory_descriptor) + 8) /* firmware's are longer than the specification's */
 #define WORLD 128
 
-static uint8_t raw[MAX * STEP];
+/* UEFI 7.2.3 */
+enum {
+    EFI_RESERVED,
+    EFI_LOADER_CODE,
+    EFI_BOOT_DATA = 4,
+    EFI_RUNTIME_CODE,
+    EFI_RUNTIME_DATA,
+    EFI_CONVENTIONAL,
+    EFI_UNUSABLE,
+    EFI_ACPI_RECLAIM,
+    EFI_ACPI_NVS,
+    EFI_MMIO,
+};
+
+static uint8_t raw[ENTRIES * STEP];
 static unsigned int count;
-static struct boot_range ranges[2 * MAX + 1];
+static struct boot_range ranges[2 * ENTRIES + 1];
 
 static void add(uint32_t type, uint64_t start, uint64_t pages, uint64_t attributes)
 {
@@ -46,10 +60,10 @@ static void test_plain(void)
     add(EFI_ACPI_RECLAIM, 0x305000, 0, 0);
     CHECK(convert() == 6);
     CHECK(ranges[0].start == 0x100000 && ranges[0].end == 0x300000 && ranges[0].kind == BOOT_RAM);
-    CHECK(ranges[0].efi_type == EFI_CONVENTIONAL && ranges[0].efi_attributes == 0xf);
+    CHECK(ranges[0].efi_attributes == 0xf);
     CHECK(ranges[1].kind == BOOT_LOADER && ranges[1].end == 0x302000);
     CHECK(ranges[2].kind == BOOT_RUNTIME_CODE && ranges[3].kind == BOOT_RUNTIME_DATA);
-    CHECK(ranges[4].kind == BOOT_RESERVED && ranges[4].efi_type == 99 && ranges[5].kind == BOOT_MMIO);
+    CHECK(ranges[4].kind == BOOT_RESERVED && ranges[5].kind == BOOT_MMIO);
 }
 
 static void test_hostile(void)
@@ -67,8 +81,11 @@ static void test_hostile(void)
 /* Which kind each page of a small world must have: the strongest that claims it. */
 static void test_random(unsigned int seed)
 {
-    static const uint8_t strength[] = {
-        [EFI_RESERVED] = 9, [EFI_CONVENTIONAL] = 1, [EFI_LOADER_DATA] = 2, [EFI_ACPI_NVS] = 5, [EFI_UNUSABLE] = 10};
+    static const uint8_t strength[] = {[EFI_RESERVED] = BOOT_RESERVED,
+                                       [EFI_CONVENTIONAL] = BOOT_RAM,
+                                       [EFI_LOADER_DATA] = BOOT_LOADER,
+                                       [EFI_ACPI_NVS] = BOOT_ACPI_NVS,
+                                       [EFI_UNUSABLE] = BOOT_UNUSABLE};
     static const uint8_t types[] = {EFI_RESERVED, EFI_CONVENTIONAL, EFI_LOADER_DATA, EFI_ACPI_NVS, EFI_UNUSABLE};
     uint8_t world[WORLD] = {0};
     unsigned int n;
@@ -89,7 +106,7 @@ static void test_random(unsigned int seed)
 
         for (unsigned int r = 0; r < n; r++)
             if (i * 4096ull >= ranges[r].start && i * 4096ull < ranges[r].end)
-                found = strength[ranges[r].efi_type];
+                found = (uint8_t)ranges[r].kind;
         CHECK(found == world[i]);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The page tables of the jump, walked as the processor does. And sections of a PE image. */
-/* sources: paging.c section.c text.c */
+/* sources: paging.c section.c ../hypervisor/lib/lib.c */
 #include "../../pure.h"
 #include "../check.h"
 

@@ -21,7 +21,6 @@
 struct boot_range {
     uint64_t start, end; /* [start, end) */
     uint32_t kind;       /* enum boot_kind */
-    uint32_t efi_type;   /* EFI_MEMORY_TYPE */
     uint64_t efi_attributes;
 };
 
@@ -56,12 +55,14 @@ struct boot_kernel {
     struct boot_segment segment[BOOT_SEGMENTS];
 };
 
-struct boot_framebuffer {
-    uint64_t base, size;          /* 0: none */
-    uint32_t width, height, line; /* pixels; of 32 bits */
-    uint32_t format;              /* EFI_GRAPHICS_PIXEL_FORMAT: the lowest byte is 0: red, 1: blue, 2: see the masks */
-    uint32_t red, green, blue;    /* masks */
+/* The firmware's EFI_GRAPHICS_OUTPUT_MODE_INFORMATION (UEFI 12.9). */
+struct boot_screen {
+    uint32_t version, width, height;
+    uint32_t format; /* pixels of 32 bits, the lowest byte is 0: red, 1: blue, 2: see the masks; others: no memory */
+    uint32_t red, green, blue, reserved;
+    uint32_t line; /* pixels */
 };
+_Static_assert(sizeof(struct boot_screen) == 36, "UEFI 12.9");
 
 struct bootinfo {
     uint64_t image_start, image_size; /* the hypervisor, physical, with its .bss */
@@ -70,12 +71,12 @@ struct bootinfo {
     struct boot_module initrd;
     uint64_t kernel_command_line; /* physical addresses of strings */
     uint64_t hypervisor_command_line;
-    uint64_t rsdp;            /* ACPI 2.0 root pointer, 0: none */
-    uint64_t smbios, smbios3; /* entry points, 0: none */
+    uint64_t rsdp; /* ACPI 2.0 root pointer, 0: none */
     uint64_t efi_runtime_services;
-    uint64_t efi_config_table; /* of the firmware: physical address and count of EFI_CONFIGURATION_TABLE */
+    uint64_t efi_config_table; /* of the firmware, with SMBIOS: physical address, count of EFI_CONFIGURATION_TABLE */
     uint64_t efi_nr_config_tables;
     uint64_t efi_vendor; /* CHAR16 string */
     uint32_t efi_vendor_revision, efi_revision;
-    struct boot_framebuffer framebuffer;
+    struct boot_module framebuffer; /* what `screen` is about */
+    struct boot_screen screen;
 };

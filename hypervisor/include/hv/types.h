@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE 4096ul
+#define PAGE_SIZE UINT64_C(4096)
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 #define KIB(n) ((uint64_t)(n) << 10)
 #define MIB(n) ((uint64_t)(n) << 20)
