@@ -25,7 +25,7 @@
 #define NR_VECTORS (VECTOR_LAST - VECTOR_FIRST + 1)
 #define NR_LINES 512
 
-enum route_flags { ROUTE_GSI = 1, ROUTE_LOGICAL = 2, ROUTE_LEVEL = 4, ROUTE_LOWEST = 8 };
+enum route_flags { ROUTE_GSI = 1, ROUTE_LOGICAL = 2, ROUTE_LEVEL = 4 };
 
 /* What happens when a vector comes. */
 struct route {
@@ -164,17 +164,16 @@ static unsigned cpu_of(unsigned vcpu)
 
 /* --- message interrupts --- */
 
-/* SDM 3A 10.11. Fixed, lowest priority and NMI are what devices may send. */
+/* SDM 3A 10.11. Fixed, lowest priority and NMI are what devices may send. The redirection hint, for one of those that
+ * are named, is what lowest priority means. */
 static bool route_decode(const struct msi_message *m, struct route *r)
 {
-    uint8_t mode = m->data >> 8 & 7;
     bool logical = m->address & 4, hint = m->address & 8;
-    *r = (struct route){ .dest = m->address >> 12 & 0xff, .vector = m->data, .mode = mode };
-    r->flags = (logical ? ROUTE_LOGICAL : 0) | (m->data & 0x8000 ? ROUTE_LEVEL : 0) |
-               (mode == 1 || (hint && logical) ? ROUTE_LOWEST : 0);
-    if (m->address >> 20 != 0xfee)
-        return false;
-    return mode == 4 || (mode <= 1 && r->vector >= 16);
+    *r = (struct route){ .dest = m->address >> 12 & 0xff, .vector = m->data, .mode = m->data >> 8 & 7 };
+    r->flags = (logical ? ROUTE_LOGICAL : 0) | (m->data & 0x8000 ? ROUTE_LEVEL : 0);
+    if (r->mode == 0 && logical && hint)
+        r->mode = 1;
+    return m->address >> 20 == 0xfee && (r->mode == 4 || (r->mode <= 1 && r->vector >= 16));
 }
 
 int irq_bind_msi(struct binding **at, uint32_t sbdf, struct msi_message guest, struct msi_message *out)
@@ -281,7 +280,7 @@ int irq_route_isa(uint8_t irq, uint8_t vector)
     struct msi_message m;
     int entry = -1;
     spin_lock(&irq_lock);
-    int rc = l->b ? -EBUSY : iommu_remap(sbdf, &entry, vector, apic_id_of(0), wired->level, &m);
+    int rc = iommu_remap(sbdf, &entry, vector, apic_id_of(0), wired->level, &m);
     if (!rc) {
         l->host = true;
         l->level = wired->level;
@@ -323,15 +322,6 @@ int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu)
     int rc = line_bind(&lines[gsi], cpu_of(vcpu), r, active_low);
     spin_unlock(&irq_lock);
     return rc;
-}
-
-void irq_unbind_gsi(unsigned gsi)
-{
-    struct line *l = &lines[gsi];
-    spin_lock(&irq_lock);
-    line_mask(l, MASK_UNBOUND, MASK_GUEST | MASK_SERVICE);
-    binding_drop(&l->b);
-    spin_unlock(&irq_lock);
 }
 
 void irq_mask_gsi(unsigned gsi, bool masked)
@@ -395,7 +385,7 @@ static void reserved_handle(uint8_t vector)
 static void line_begin(struct line *l)
 {
     spin_lock(&irq_lock);
-    if (l->b && l->level) /* it may have been unbound since the slot was read */
+    if (l->level)
         line_mask(l, MASK_SERVICE, 0);
     spin_unlock(&irq_lock);
 }
@@ -416,8 +406,7 @@ void irq_handle(uint8_t vector)
     if (gsi)
         line_begin(&lines[r.dest]);
     else if (b)
-        vlapic_deliver(hv_control_domain, r.dest, r.flags & ROUTE_LOGICAL, r.mode, r.vector, r.flags & ROUTE_LEVEL,
-                       r.flags & ROUTE_LOWEST);
+        vlapic_deliver(hv_control_domain, r.dest, r.flags & ROUTE_LOGICAL, r.mode, r.vector, r.flags & ROUTE_LEVEL);
     apic_eoi();
     if (gsi)
         virqchip_host_gsi(hv_control_domain, r.dest);

@@ -96,7 +96,6 @@ int vpci_remove_device(struct domain *d, uint32_t sbdf)
 }
 unsigned irq_nr_gsis(void) { return 24; }
 __attribute__((weak)) int irq_bind_gsi(unsigned gsi, bool level, bool low, unsigned vcpu) { return 0; }
-__attribute__((weak)) void irq_unbind_gsi(unsigned gsi) {}
 void policy_free(struct domain *d) {}
 void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {

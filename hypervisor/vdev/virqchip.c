@@ -45,7 +45,7 @@ static void fire(struct domain *d, unsigned gsi)
     uint8_t mode = *rte >> 8 & 7;
     bool level = *rte & RTE_LEVEL && mode <= DELIVER_LOWEST;
     *rte |= level ? RTE_REMOTE_IRR : 0;
-    vlapic_deliver(d, *rte >> 56, *rte & RTE_LOGICAL, mode, *rte, level, mode == DELIVER_LOWEST);
+    vlapic_deliver(d, *rte >> 56, *rte & RTE_LOGICAL, mode, *rte, level);
 }
 
 /* The guest is done with the interrupt: an input that is still asserted fires again by itself. */

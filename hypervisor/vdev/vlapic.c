@@ -308,8 +308,7 @@ unsigned vlapic_target(struct domain *d, uint32_t dest, bool logical)
     return 0;
 }
 
-void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode, uint8_t vector, bool level,
-                    bool lowest)
+void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode, uint8_t vector, bool level)
 {
     static _Atomic unsigned turn; /* who is asked first among equals; fairness only */
     if (!logical && !(dest & 1) && dest / 2 < d->max_vcpus) {
@@ -317,7 +316,7 @@ void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode,
             deliver(d->vcpu[dest / 2], mode, vector, level);
         return;
     }
-    lowest |= mode == MODE_LOWEST;
+    bool lowest = mode == MODE_LOWEST;
     unsigned first = lowest ? atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) : 0;
     struct vcpu *best = NULL;
     for (unsigned i = 0; i < d->max_vcpus; i++) {
@@ -344,7 +343,7 @@ static void send(struct vcpu *v, uint32_t low, uint32_t dest)
         return; /* INIT level de-assert: old hardware's */
     struct domain *d = v->domain;
     if (to == TO_DESTINATION) {
-        vlapic_deliver(d, dest, low & ICR_LOGICAL, mode, vector, false, false);
+        vlapic_deliver(d, dest, low & ICR_LOGICAL, mode, vector, false);
     } else if (to == TO_SELF) {
         if (mode == MODE_FIXED)
             deliver(v, mode, vector, false);

@@ -32,7 +32,6 @@ void irq_unbind_msi(struct binding **at); /* which is NULL then, or was before *
  * unknown to the IOMMU), -ENOSPC, -ENOMEM. */
 must_check int irq_bind_gsi(unsigned gsi, bool level, bool active_low, unsigned vcpu);
 /* Of a line that is bound: */
-void irq_unbind_gsi(unsigned gsi);
 void irq_mask_gsi(unsigned gsi, bool masked);
 void irq_gsi_eoi(unsigned gsi);
 unsigned irq_nr_gsis(void);

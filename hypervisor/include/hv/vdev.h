@@ -26,8 +26,7 @@ bool vlapic_enabled(const struct vcpu *v); /* globally, by IA32_APIC_BASE */
 /* A vector arrives (any CPU may call): sets IRR and kicks. */
 void vlapic_accept(struct vcpu *v, uint8_t vector, bool level);
 /* An interrupt message to whoever it is for: destination and mode as in the ICR and MSIs (SDM 10.6, 10.11). */
-void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode, uint8_t vector, bool level,
-                    bool lowest);
+void vlapic_deliver(struct domain *d, uint32_t dest, bool logical, uint8_t mode, uint8_t vector, bool level);
 /* The vCPU such a message is for, or the first of several; 0 when it is for none. */
 unsigned vlapic_target(struct domain *d, uint32_t dest, bool logical);
 /* The highest vector that may be delivered now, or -1; acknowledge moves it from IRR to ISR. */

@@ -194,9 +194,9 @@ static void test_destinations(void)
             if (!cases[i].x2)
                 wr(c, 0xd0, 0, c < 8 ? 1u << (24 + c) : 0);
         }
-        vlapic_deliver(&dom, cases[i].dest, cases[i].logical, 0, 0x40, false, false);
+        vlapic_deliver(&dom, cases[i].dest, cases[i].logical, 0, 0x40, false);
         CHECK(got(0x40) == cases[i].who);
-        vlapic_deliver(&dom, cases[i].dest, cases[i].logical, 1, 0x41, false, true);
+        vlapic_deliver(&dom, cases[i].dest, cases[i].logical, 1, 0x41, false);
         uint32_t one = got(0x41);
         CHECK(one == 0 ? !cases[i].who : (one & cases[i].who) == one && !(one & (one - 1)));
     }
@@ -208,19 +208,19 @@ static void test_destinations(void)
         wr(c, 0xd0, 0, (c / 4) << 28 | 1u << (24 + c % 4));
         CHECK(rd(c, 0xe0, 0) == 0x0fffffff);
     }
-    vlapic_deliver(&dom, 0x23, true, 0, 0x40, false, false);
+    vlapic_deliver(&dom, 0x23, true, 0, 0x40, false);
     CHECK(got(0x40) == 3u << 8);
-    vlapic_deliver(&dom, 0xff, true, 0, 0x40, false, false);
+    vlapic_deliver(&dom, 0xff, true, 0, 0x40, false);
     CHECK(got(0x40) == 0xfffff);
     /* The lowest priority wins; those that are off do not take part. */
     for (unsigned c = 0; c < CPUS; c++)
         wr(c, 0x80, 0, c == 7 ? 0 : 0x30);
     for (unsigned i = 0; i < 5; i++) {
-        vlapic_deliver(&dom, 0xff, false, 1, 0x50, false, false);
+        vlapic_deliver(&dom, 0xff, false, 1, 0x50, false);
         CHECK(got(0x50) == 1u << 7);
     }
     wr(7, 0xf0, 0, 0xff);
-    vlapic_deliver(&dom, 0xff, false, 1, 0x50, false, false);
+    vlapic_deliver(&dom, 0xff, false, 1, 0x50, false);
     CHECK(!(got(0x50) & 1u << 7));
 }
 
