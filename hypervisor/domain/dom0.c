@@ -79,7 +79,7 @@ static void take_memory(struct builder *b)
             add_e820(b, at, at + size, E820_RAM);
     }
     for (struct e820entry *e = b->e820; e < b->e820 + b->nr_e820; e++)
-        if (p2m_map_range(&d->p2m, gpa_gfn(e->addr), paddr_mfn(e->addr), e->size >> PAGE_SHIFT, P2M_RAM))
+        if (p2m_map(&d->p2m, gpa_gfn(e->addr), paddr_mfn(e->addr), e->size >> PAGE_SHIFT, P2M_RAM))
             panic("There is no memory left for the control domain's page tables.");
     d->max_pages = d->p2m.ram;
 }
@@ -309,7 +309,7 @@ static struct domain *create(const char *options)
     must(policy_init(d, host_cpuid), "its view of the processor");
     must(virqchip_init(d, irq_nr_gsis()), "its interrupt controllers");
     must(vpci_init(d), "PCI configuration space");
-    d->p2m.mirror = true;
+    d->p2m.mirror = iommu_tree();
     return d;
 }
 
@@ -332,7 +332,6 @@ struct domain *dom0_build(const struct bootinfo *info, const char *options)
     give_iomem(&b);
     give_ports(b.d);
     give_devices(b.d);
-    iommu_flush(b.d);
     log_line("Control domain: %lu MiB, %u vCPUs, kernel at %lx to %lx, entry %lx", b.wanted >> 20, b.d->max_vcpus,
              info->kernel.start, info->kernel.end, info->kernel.entry);
     return b.d;

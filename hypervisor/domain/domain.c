@@ -23,7 +23,7 @@
 
 #define PORT_BITMAP_ORDER 2 /* 12 KiB and a bit: 64 Ki ports and 3 more (APM2 15.10.1) */
 #define MSR_BITMAP_ORDER 1  /* 8 KiB (APM2 15.11) */
-#define P2M_FREE_STEP 4096
+#define P2M_CLEAR_STEP 8
 #define PAUSES_MAX 255
 
 _Static_assert(sizeof(struct domain) <= PAGE_SIZE, "a domain is one page");
@@ -153,14 +153,13 @@ struct domain *domain_create(domid_t id, unsigned max_vcpus)
 static void domain_free(struct domain *d)
 {
     BUG_ON(!list_empty(&d->all));
+    p2m_free(&d->p2m);
     for (unsigned i = 0; i < d->max_vcpus; i++)
         if (d->vcpu[i])
             vcpu_free(d->vcpu[i]);
     grant_free(d);
     evtchn_free(d);
     policy_free(d);
-    while (d->p2m.domain && p2m_free(&d->p2m, P2M_FREE_STEP) == -ERESTART) {
-    }
     rangeset_free(&d->iomem);
     rangeset_free(&d->ioports);
     pages_free(d->msr_bitmap, MSR_BITMAP_ORDER);
@@ -218,7 +217,7 @@ int domain_kill(struct domain *d)
     wait_until_still(d);
     int rc = evtchn_destroy(d);
     rc = rc ? rc : grant_destroy(d);
-    rc = rc ? rc : p2m_free(&d->p2m, P2M_FREE_STEP);
+    rc = rc ? rc : p2m_clear(&d->p2m, P2M_CLEAR_STEP);
     if (rc) {
         atomic_store(&d->in_hand, false);
         return rc;

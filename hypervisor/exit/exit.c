@@ -169,13 +169,13 @@ static bool map_hardware(struct domain *d, gfn_t g)
         struct p2m_entry there = p2m_lookup(&d->p2m, gfn(first));
         if (orders[i] && (there.type != P2M_NONE || there.order < orders[i]))
             continue;
-        int rc = p2m_map(&d->p2m, gfn(first), mfn(first), orders[i], P2M_MMIO);
+        int rc = p2m_map(&d->p2m, gfn(first), mfn(first), count, P2M_MMIO);
         if (rc) {
             log_guest(d, "registers at %lx cannot be mapped, error %d", first << PAGE_SHIFT, -rc);
             continue;
         }
         /* A table may have moved there meanwhile: whoever came second takes it out. */
-        if (vpci_traps_range(d, gfn(first), count) && p2m_unmap(&d->p2m, gfn(first), orders[i]))
+        if (vpci_traps_range(d, gfn(first), count) && p2m_unmap(&d->p2m, gfn(first), count))
             domain_crash(d, "A device's registers at %lx could not be trapped", first << PAGE_SHIFT);
         return true;
     }

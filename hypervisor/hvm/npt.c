@@ -16,36 +16,27 @@
 #define NPT_D BIT(6)
 #define NPT_LARGE BIT(7)
 #define NPT_NX BIT(63)
-#define NPT_TYPE_SHIFT 52
 
-static bool gigabyte_pages;
+#define NPT_LEAF (NPT_P | NPT_U | NPT_A | NPT_D)
+
+static uint8_t largest = 2;
+
+void npt_init(bool gigabyte) { largest = gigabyte ? 3 : 2; }
 
 /* PWT and PCD select entry 3 of the host's PAT, which is uncached (APM2 15.25.8: the stricter of both sides counts). */
-static const uint64_t rights[P2M_TYPES] = {
-    [P2M_RAM] = NPT_W,
-    [P2M_RAM_RO] = 0,
-    [P2M_MMIO] = NPT_W | NPT_NX | NPT_PWT | NPT_PCD,
-    [P2M_GRANT_RW] = NPT_W | NPT_NX,
-    [P2M_GRANT_RO] = NPT_NX,
-    [P2M_FOREIGN] = NPT_W | NPT_NX,
-    [P2M_XENHEAP] = NPT_W | NPT_NX,
-};
-
-static uint64_t npt_leaf(mfn_t m, enum p2m_type type, unsigned level)
-{
-    return mfn_paddr(m) | rights[type] | (uint64_t)type << NPT_TYPE_SHIFT | NPT_P | NPT_U | NPT_A | NPT_D |
-           (level > 1 ? NPT_LARGE : 0);
-}
-
-static uint64_t npt_table(mfn_t m) { return mfn_paddr(m) | NPT_P | NPT_W | NPT_U | NPT_A; }
-
-void npt_init(bool gigabyte) { gigabyte_pages = gigabyte; }
-
 const struct p2m_codec npt_codec = {
-    .leaf = npt_leaf,
-    .table = npt_table,
+    .rights = {
+        [P2M_RAM] = NPT_LEAF | NPT_W,
+        [P2M_RAM_RO] = NPT_LEAF,
+        [P2M_MMIO] = NPT_LEAF | NPT_W | NPT_NX | NPT_PWT | NPT_PCD,
+        [P2M_GRANT_RW] = NPT_LEAF | NPT_W | NPT_NX,
+        [P2M_GRANT_RO] = NPT_LEAF | NPT_NX,
+        [P2M_FOREIGN] = NPT_LEAF | NPT_W | NPT_NX,
+        [P2M_XENHEAP] = NPT_LEAF | NPT_W | NPT_NX,
+    },
+    .table = NPT_P | NPT_W | NPT_U | NPT_A,
     .present = NPT_P,
     .large = NPT_LARGE,
-    .type_shift = NPT_TYPE_SHIFT,
-    .gigabyte = &gigabyte_pages,
+    .type_shift = 52,
+    .largest = &largest,
 };

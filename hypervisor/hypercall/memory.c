@@ -57,7 +57,7 @@ static int populate(struct hc_call *c, struct domain *d, union memory_arg *a, ui
     for (uint64_t k = 0; k < pages; k++)
         zero_page(mfn_ptr(mfn(m.n + k))); /* whatever the last owner left */
     spin_lock(&d->lock);                  /* two that populate do not both get the last page */
-    rc = load_relaxed(&d->p2m.ram) + pages > d->max_pages ? -ENOMEM : p2m_map(&d->p2m, g, m, order, P2M_RAM);
+    rc = load_relaxed(&d->p2m.ram) + pages > d->max_pages ? -ENOMEM : p2m_map(&d->p2m, g, m, pages, P2M_RAM);
     spin_unlock(&d->lock);
     for (uint64_t k = 0; rc && k < pages; k++)
         frame_put(mfn(m.n + k));
@@ -74,7 +74,7 @@ static int depopulate(struct hc_call *c, struct domain *d, union memory_arg *a, 
         enum p2m_type type = p2m_lookup(&d->p2m, gfn(g.n + k)).type;
         rc = type == P2M_RAM || type == P2M_RAM_RO ? 0 : -EINVAL;
     }
-    return rc ? rc : p2m_unmap(&d->p2m, g, order);
+    return rc ? rc : p2m_unmap(&d->p2m, g, BIT(order));
 }
 
 /* --- the physmap ------------------------------------------------------------------------------------------------ */
@@ -83,7 +83,7 @@ static int depopulate(struct hc_call *c, struct domain *d, union memory_arg *a, 
  */
 static int map_held(struct domain *d, gfn_t g, mfn_t m)
 {
-    int rc = p2m_map(&d->p2m, g, m, 0, P2M_FOREIGN);
+    int rc = p2m_map(&d->p2m, g, m, 1, P2M_FOREIGN);
     if (rc)
         frame_put(m);
     return rc;
@@ -103,7 +103,7 @@ static int map_foreign(struct hc_call *c, struct domain *d, domid_t id, const st
 
 static int map_shared(struct domain *d, mfn_t m, uint64_t g)
 {
-    return mfn_valid(m) ? p2m_map(&d->p2m, gfn(g), m, 0, P2M_XENHEAP) : -EINVAL;
+    return mfn_valid(m) ? p2m_map(&d->p2m, gfn(g), m, 1, P2M_XENHEAP) : -EINVAL;
 }
 
 /* One page of a mapping space. `id`: the foreign domain, where that counts. */
@@ -137,7 +137,7 @@ static int add_batch(struct hc_call *c, struct domain *d, union memory_arg *a, u
 static int remove_page(struct hc_call *c, struct domain *d, union memory_arg *a, uint64_t i)
 {
     gfn_t g = gfn(a->remove.gpfn);
-    return p2m_lookup(&d->p2m, g).type == P2M_NONE ? -ENOENT : p2m_unmap(&d->p2m, g, 0);
+    return p2m_lookup(&d->p2m, g).type == P2M_NONE ? -ENOENT : p2m_unmap(&d->p2m, g, 1);
 }
 
 /* --- for tools ---------------------------------------------------------------------------------------------------- */

@@ -45,7 +45,26 @@ enum amdvi_register {
 enum command { CMD_WAIT = 1, CMD_DEVICE, CMD_PAGES, CMD_INTERRUPTS = 5, CMD_ALL = 8 };
 
 /* What blocked requesters are translated with: an empty tree, and neither reads nor writes allowed. */
-static struct io_tree nothing;
+static struct p2m nothing;
+
+/*
+ * Page tables (2.2.3): read and write are bits 61 and 62, of all levels ANDed; leaves force coherence. The level of the
+ * next table is in bits 11:9, 0: this is a leaf. Bits 8:1 are ignored. So are all of an entry without the present bit,
+ * but QEMU 7.2 takes a translation that ends there for a silent one; with a next level in it, it sees a fault and tells
+ * (told_by_status).
+ */
+static const struct p2m_codec codec = {
+    .rights = { [P2M_RAM] = 1 | BIT(60) | BIT(61) | BIT(62), [P2M_RAM_RO] = 1 | BIT(60) | BIT(61) },
+    .empty = 1 << 9,
+    .table = 1 | BIT(61) | BIT(62),
+    .table_level = 1 << 9,
+    .present = 1,
+    .large = BIT(7),
+    .type_shift = 1,
+    .largest = &iommu_format.largest,
+    .flush = iommu_flush,
+    .sync = io_sync,
+};
 
 /* --- entries -------------------------------------------------------------------------------------------- */
 
@@ -54,11 +73,11 @@ struct amdvi_dte {
 };
 
 /* The first word of a requester's entry: with what tree its DMA is translated; NULL: it is blocked. */
-static uint64_t dte_tables(const struct io_tree *tree)
+static uint64_t dte_tables(const struct p2m *tree)
 {
-    uint64_t root = ptr_paddr(tree ? tree->root : nothing.root),
-             allowed = tree ? BIT(61) | BIT(62) : 0; /* read, write */
-    return DTE_VALID | root | iommu_format.levels << 9 | allowed;
+    const struct p2m *t = tree ? tree : &nothing;
+    uint64_t allowed = tree ? BIT(61) | BIT(62) : 0; /* read, write */
+    return DTE_VALID | mfn_paddr(t->root) | t->levels << 9 | allowed;
 }
 
 static struct io_entry amdvi_irte(uint16_t bdf, uint8_t vector, uint32_t apic_id, bool level)
@@ -115,14 +134,14 @@ static int amdvi_probe(struct iommu_unit *u)
     iommu_format.remaps &= !!(features & FEATURE_WIDE_ENTRIES);
     iommu_format.wide &= !!(features & FEATURE_X2APIC);
     /* NpCache; QEMU sets it. */
-    iommu_format.caches_nothing |= metal_pci_read(own_sbdf(u), u->place->capability, 4) >> 26 & 1;
+    iommu_format.holes_cached |= metal_pci_read(own_sbdf(u), u->place->capability, 4) >> 26 & 1;
     return 0;
 }
 
 static int amdvi_setup(struct iommu_unit *u)
 {
     _Static_assert(sizeof(struct amdvi_dte) == 32, "48882, 2.2.2.1");
-    if (!nothing.root && io_tree_init(&nothing))
+    if (!nothing.levels && p2m_init(&nothing, NULL, &codec))
         return -ENOMEM;
     struct amdvi_dte *table = pages_alloc(table_order(u));
     u->table = table;
@@ -189,7 +208,7 @@ static struct amdvi_dte *entry_of(struct iommu_unit *u, uint16_t bdf)
     return bdf <= u->place->last ? (struct amdvi_dte *)u->table + bdf : NULL;
 }
 
-static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree)
+static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *tree)
 {
     struct amdvi_dte *e = entry_of(u, bdf);
     if (!e)
@@ -261,7 +280,7 @@ static void amdvi_poll(struct iommu_unit *u)
 
 const struct iommu_ops amdvi_ops = {
     .name = "AMD-Vi",
-    .codec = &amdvi_codec,
+    .codec = &codec,
     .window = 0x4000,
     .queue_tail = REG_COMMAND_TAIL,
     .irt_entries = IRT_ENTRIES,

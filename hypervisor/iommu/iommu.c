@@ -29,16 +29,16 @@ static struct iommu_unit units[IOMMU_MAX_UNITS]; /* regs: NULL when it could not
 static bool present;
 static unsigned faults; /* of this poll */
 
-/* What devices reach: what firmware reserved, and the control domain's memory. The lock is held while units are told,
- * so that who finds it clean may go on. */
-static spinlock_t tree_lock = SPINLOCK(LOCK_IOMMU);
-static struct io_tree tree;
+static struct p2m tree; /* what devices reach: what firmware reserved, and the control domain's memory */
+static bool answered;   /* units, to the last flush; under the tree's lock */
 
 /* By bus of segment 0: the requester id that devices behind a conventional bridge appear with, 0: their own. */
 static uint16_t bus_alias[256];
 static bool bus_known[256];
 
 bool iommu_present(void) { return present; }
+
+struct p2m *iommu_tree(void) { return present ? &tree : NULL; }
 
 bool iommu_remaps_interrupts(void) { return present && iommu_format.remaps; }
 
@@ -90,6 +90,15 @@ void iommu_publish(uint64_t *at, uint64_t value)
     io_sync(at, sizeof(*at));
 }
 
+void io_sync(const volatile void *start, size_t bytes)
+{
+    if (iommu_format.snooped)
+        return;
+    for (uintptr_t at = ROUND_DOWN((uintptr_t)start, 64); at < (uintptr_t)start + bytes; at += 64)
+        __asm__ volatile("clflush %0" : : "m"(*(const volatile uint8_t *)at) : "memory");
+    __asm__ volatile("mfence" : : : "memory");
+}
+
 static void each_unit(void (*op)(struct iommu_unit *u))
 {
     for (unsigned i = 0; i < iommu_info.nr_units; i++)
@@ -98,6 +107,19 @@ static void each_unit(void (*op)(struct iommu_unit *u))
             op(&units[i]);
             spin_unlock(&units[i].lock);
         }
+}
+
+static void unit_flush(struct iommu_unit *u)
+{
+    ops->forget(u);
+    answered &= iommu_complete(u);
+}
+
+bool iommu_flush(void)
+{
+    answered = true;
+    each_unit(unit_flush);
+    return answered;
 }
 
 /* --- routing -------------------------------------------------------------------------------------------- */
@@ -157,16 +179,6 @@ static void find_bridges(void)
 
 /* --- devices -------------------------------------------------------------------------------------------- */
 
-static int change(struct domain *d, struct io_run r)
-{
-    if (!d->control || !present)
-        return 0;
-    spin_lock(&tree_lock);
-    int rc = io_tree_change(&tree, r);
-    spin_unlock(&tree_lock);
-    return rc;
-}
-
 /* Whether firmware's claim is to what its memory map calls RAM: the hypervisor or a domain lives there. */
 static bool is_ram(const struct iommu_reserved *r)
 {
@@ -179,14 +191,14 @@ static bool is_ram(const struct iommu_reserved *r)
 }
 
 /* The unit's lock is held. */
-static int attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *to)
+static int attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *to)
 {
     int rc = ops->attach(u, bdf, to);
     return iommu_complete(u) || rc ? rc : -EIO;
 }
 
 /* Devices behind one bridge cannot be told apart: the id they share stays attached for the others. */
-static int assign(const struct route *r, const struct io_tree *to)
+static int assign(const struct route *r, const struct p2m *to)
 {
     spin_lock(&r->unit->lock);
     int rc = attach(r->unit, r->bdf, to);
@@ -238,7 +250,7 @@ static void probe_units(void)
     uint64_t base;
     bool x2apic = metal_msr_read(MSR_APIC_BASE, &base) && (base & BIT(10)) && !iommu_info.no_x2apic;
     iommu_format = (struct io_format){
-        .codec = ops->codec, .levels = 4, .max_leaf = 3, .snooped = true, .remaps = iommu_info.may_remap, .wide = x2apic
+        .levels = 4, .largest = 3, .snooped = true, .remaps = iommu_info.may_remap, .wide = x2apic
     };
     for (unsigned i = 0; i < iommu_info.nr_units; i++) {
         struct iommu_unit *u = &units[i];
@@ -274,7 +286,7 @@ static void attach_reserved(void)
         const struct iommu_reserved *r = &iommu_info.reserved[n];
         if (is_ram(r))
             log_line("IOMMU: RAM at 0x%lx, reserved by firmware for a device, is not mapped", r->base << PAGE_SHIFT);
-        else if (io_tree_change(&tree, (struct io_run){ r->base, r->base, r->end - r->base, true, r->writable }))
+        else if (p2m_map(&tree, gfn(r->base), mfn(r->base), r->end - r->base, r->writable ? P2M_RAM : P2M_RAM_RO))
             log_line("IOMMU: memory at 0x%lx, reserved by firmware, cannot be mapped", r->base << PAGE_SHIFT);
         for (unsigned bdf = r->first; r->last - r->first < BOOT_RANGE && bdf <= r->last; bdf++) {
             struct route to = route_to((uint32_t)r->segment << 16 | bdf);
@@ -299,8 +311,10 @@ void iommu_init(void)
     }
     find_bridges();
     probe_units();
-    if (io_tree_init(&tree))
+    if (p2m_init(&tree, NULL, ops->codec))
         panic("There is no memory for the IOMMU's page tables.");
+    tree.levels = iommu_format.levels;
+    tree.holes_cached = iommu_format.holes_cached;
     each_unit(setup_unit);
     attach_reserved();
     each_unit(start_unit);
@@ -332,39 +346,6 @@ static void restart_unit(struct iommu_unit *u)
 }
 
 void iommu_resume(void) { each_unit(restart_unit); }
-
-/* --- memory --------------------------------------------------------------------------------------------- */
-
-int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
-{
-    return change(d, (struct io_run){ dfn, m.n, count, true, writable });
-}
-
-int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count)
-{
-    return change(d, (struct io_run){ .dfn = dfn, .count = count });
-}
-
-static void flush(struct iommu_unit *u)
-{
-    ops->forget(u);
-    tree.dirty |= !iommu_complete(u);
-}
-
-void iommu_flush(struct domain *d)
-{
-    if (!d->control)
-        return;
-    spin_lock(&tree_lock);
-    if (tree.dirty) {
-        tree.dirty = false;
-        each_unit(flush);
-        /* A unit that does not answer may still walk the tables that were replaced. */
-        if (!tree.dirty)
-            io_tree_clean(&tree);
-    }
-    spin_unlock(&tree_lock);
-}
 
 /* --- interrupts ----------------------------------------------------------------------------------------- */
 

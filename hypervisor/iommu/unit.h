@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of this room share: what the ACPI tables say (tables.c), the builder of I/O page tables (radix.c), and
- * what a kind of unit does (amdvi.c, vtd.c) for the common code (iommu.c).
+ * What the files of this room share: what the ACPI tables say (tables.c) and what a kind
+ * of unit does (amdvi.c, vtd.c) for the common code (iommu.c).
  *
  * A requester id is bus:8 devfn:8.
  */
@@ -12,6 +12,7 @@
 #include <hv/irq.h>
 #include <hv/lock.h>
 #include <hv/metal.h>
+#include <hv/p2m.h>
 #include <hv/types.h>
 
 #define IOMMU_MAX_UNITS 32
@@ -63,48 +64,19 @@ void dmar_parse(const struct acpi_table *dmar, struct iommu_tables *t);
 /* The range that says the most about a requester; NULL: no unit answers for it. */
 const struct iommu_range *iommu_find_range(const struct iommu_tables *t, uint16_t segment, uint16_t bdf);
 
-/* --- radix.c: I/O page tables --------------------------------------------------------------------------- */
-#define IO_ADDRESS 0x000ffffffffff000ull /* of a table or page, in an entry of either format */
-#define IO_PRESENT BIT(0)
-
-struct io_codec {
-    uint64_t empty;       /* an entry for nothing */
-    uint64_t table, leaf; /* bits of one for a table, for a page that may be read */
-    uint64_t writable;    /* and more for a page that may be written, */
-    uint64_t large;       /* or is larger than 4 KiB */
-    bool levels;          /* the level of the next table is in bits 11:9, 0: this is a leaf */
-};
-
-extern const struct io_codec amdvi_codec, vtd_codec;
-
 /* What all units of the machine can do. */
 struct io_format {
-    const struct io_codec *codec;
-    uint8_t levels;
-    uint8_t max_leaf;    /* 1: 4 KiB, 2: 2 MiB, 3: 1 GiB */
-    bool snooped;        /* units see the caches of the processors */
-    bool caches_nothing; /* units remember what was not present */
-    bool remaps, wide;   /* interrupts; to 32-bit destinations */
+    uint8_t levels, largest; /* of page tables, of leaves in them (p2m.h) */
+    bool snooped;            /* units see the caches of the processors */
+    bool holes_cached;       /* units remember what was not present */
+    bool remaps, wide;       /* interrupts; to 32-bit destinations */
 };
 
 extern struct io_format iommu_format;
 
-struct io_tree {
-    uint64_t *root;
-    bool dirty; /* units may have cached something else than what is there */
-    mfn_t dead; /* tables that they may still walk, linked by frame_gfn() */
-};
-
-struct io_run {
-    uint64_t dfn, mfn, count;
-    bool map, writable;
-};
-
-must_check int io_tree_init(struct io_tree *t);
-/* On -ENOMEM part of it is done and the call may be repeated. -ERANGE: beyond the tree. */
-must_check int io_tree_change(struct io_tree *t, struct io_run r);
-void io_tree_clean(struct io_tree *t); /* the units have forgotten it */
-/* Makes memory that units read visible to them when they do not snoop. */
+/* Of page tables' codecs: all units forget translations. The lock of the tree is held. */
+bool iommu_flush(void);
+/* The same: makes memory that units read visible to them when they do not snoop. */
 void io_sync(const volatile void *start, size_t bytes);
 
 /* --- units ---------------------------------------------------------------------------------------------- */
@@ -132,7 +104,7 @@ struct io_entry {
 /* All but probe and setup are called with the unit's lock held. "Queues": the caller calls iommu_complete(). */
 struct iommu_ops {
     const char *name;
-    const struct io_codec *codec;
+    const struct p2m_codec *codec;
     size_t window;        /* bytes of registers */
     unsigned queue_tail;  /* a register */
     unsigned irt_entries; /* of an interrupt remapping table */
@@ -147,7 +119,7 @@ struct iommu_ops {
     void (*wait)(struct iommu_unit *u);
     /* A requester's DMA goes through the tree; NULL: is blocked. Queues what makes the unit forget
      * what it knew of it. */
-    int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree);
+    int (*attach)(struct iommu_unit *u, uint16_t bdf, const struct p2m *tree);
     /* Queue: translations, an entry of a requester's interrupt remapping table are forgotten. */
     void (*forget)(struct iommu_unit *u);
     void (*forget_interrupt)(struct iommu_unit *u, uint16_t bdf, unsigned index);

@@ -50,6 +50,18 @@ enum vtd_register {
 #define IRT_ORDER 4
 #define IRT_ENTRIES 4096
 
+/* Second level page tables (3.7, 9.8): read and write in bits 0 and 1; bits 61:52 are ignored. */
+static const struct p2m_codec codec = {
+    .rights = { [P2M_RAM] = 3, [P2M_RAM_RO] = 1 },
+    .table = 3,
+    .present = 3,
+    .large = BIT(7),
+    .type_shift = 52,
+    .largest = &iommu_format.largest,
+    .flush = iommu_flush,
+    .sync = io_sync,
+};
+
 enum descriptor { INV_CONTEXT = 1, INV_IOTLB, INV_INTERRUPTS = 4, INV_WAIT };
 
 /* --- entries, pure -------------------------------------------------------------------------------------- */
@@ -111,8 +123,8 @@ static int vtd_probe(struct iommu_unit *u)
         return -EOPNOTSUPP;
     uint8_t leaf = !(cap & CAP_2M) ? 1 : cap & CAP_1G ? 3 : 2;
     iommu_format.levels = MIN(iommu_format.levels, cap & CAP_LEVELS_4 ? 4 : 3);
-    iommu_format.max_leaf = MIN(iommu_format.max_leaf, leaf);
-    iommu_format.caches_nothing |= !!(cap & CAP_CACHES_NOTHING);
+    iommu_format.largest = MIN(iommu_format.largest, leaf);
+    iommu_format.holes_cached |= !!(cap & CAP_CACHES_NOTHING);
     iommu_format.snooped &= !!(ecap & ECAP_COHERENT);
     iommu_format.remaps &= !!(ecap & ECAP_IR);
     iommu_format.wide &= !!(ecap & ECAP_EIM);
@@ -177,10 +189,10 @@ static int vtd_enable(struct iommu_unit *u)
 static struct io_entry *context_of(struct iommu_unit *u, uint16_t bdf)
 {
     const struct io_entry *root = (struct io_entry *)u->table + (bdf >> 8);
-    return root->lo & 1 ? (struct io_entry *)paddr_ptr(root->lo & IO_ADDRESS) + (bdf & 0xff) : NULL;
+    return root->lo & 1 ? (struct io_entry *)paddr_ptr(root->lo & P2M_ADDRESS) + (bdf & 0xff) : NULL;
 }
 
-static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *tree)
+static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *tree)
 {
     struct io_entry *c = context_of(u, bdf);
     if (!c && !tree)
@@ -193,8 +205,8 @@ static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct io_tree *
         iommu_publish((uint64_t *)u->table + 2 * (bdf >> 8), ptr_paddr(page) | 1);
         c = context_of(u, bdf);
     }
-    iommu_publish(&c->hi, IOMMU_DOMAIN << 8 | (iommu_format.levels - 2));
-    iommu_publish(&c->lo, tree ? ptr_paddr(tree->root) | 1 : 0);
+    iommu_publish(&c->hi, IOMMU_DOMAIN << 8 | ((tree ? tree->levels : 4) - 2));
+    iommu_publish(&c->lo, tree ? mfn_paddr(tree->root) | 1 : 0);
     forget_devices(u);
     return 0;
 }
@@ -226,7 +238,7 @@ static void vtd_poll(struct iommu_unit *u)
 
 const struct iommu_ops vtd_ops = {
     .name = "VT-d",
-    .codec = &vtd_codec,
+    .codec = &codec,
     .window = 0x5000, /* fault records may lie up to there */
     .queue_tail = REG_IQT,
     .irt_entries = IRT_ENTRIES,

@@ -206,7 +206,7 @@ static int map_pinned(struct domain *d, struct domain *granter, mfn_t m, struct 
     if (!frame_get(m, granter->id))
         goto unlock;
     /* No memory for a table, or an address no p2m has. */
-    rc = p2m_map(&d->p2m, at, m, 0, write ? P2M_GRANT_RW : P2M_GRANT_RO);
+    rc = p2m_map(&d->p2m, at, m, 1, write ? P2M_GRANT_RW : P2M_GRANT_RO);
     if (rc) {
         rc = rc == -ENOMEM ? GNTST_no_device_space : GNTST_bad_virt_addr;
         frame_put(m);
@@ -266,7 +266,7 @@ static int unmap_locked(struct domain *d, uint32_t handle, struct mapping *was)
                 entry.mfn.n == active_of(map->granter->grants, map->ref)->mfn; /* stable: pinned by us */
 
     /* If the guest has put something else there since, there is nothing left to unmap. */
-    if (ours && p2m_unmap(&d->p2m, gfn(map->gfn), 0))
+    if (ours && p2m_unmap(&d->p2m, gfn(map->gfn), 1))
         return GNTST_general_error;
     *was = *map;
     *map = (struct mapping){ .gfn = t->free_handle };

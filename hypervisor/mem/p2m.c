@@ -11,7 +11,6 @@
  */
 #include <hv/domain.h>
 #include <hv/frame.h>
-#include <hv/iommu.h>
 #include <hv/metal.h>
 #include <hv/p2m.h>
 
@@ -45,9 +44,22 @@ static bool is_present(const struct p2m *p, uint64_t e) { return e & p->codec->p
 
 static bool is_leaf(const struct p2m *p, uint64_t e, unsigned level) { return level == 1 || e & p->codec->large; }
 
+static bool is_table(const struct p2m *p, uint64_t e, unsigned level)
+{
+    return is_present(p, e) && !is_leaf(p, e, level);
+}
+
 static enum p2m_type type_of(const struct p2m *p, uint64_t e) { return e >> p->codec->type_shift & P2M_TYPE_MASK; }
 
 static mfn_t mfn_of(uint64_t e) { return paddr_mfn(e & P2M_ADDRESS); }
+
+static uint64_t leaf_entry(const struct p2m *p, mfn_t m, enum p2m_type type, unsigned level)
+{
+    const struct p2m_codec *c = p->codec;
+    return mfn_paddr(m) | c->rights[type] | (uint64_t)type << c->type_shift | (level > 1 ? c->large : 0);
+}
+
+static uint64_t pages_of(const struct p2m *p) { return LEVEL_PAGES(p->levels + 1); }
 
 static entry_t *slot_in(mfn_t table, uint64_t g, unsigned level)
 {
@@ -135,17 +147,15 @@ static void count_leaf(struct p2m *p, uint64_t e, unsigned level, int sign)
 
 static void flush(struct p2m *p)
 {
-    metal_flush_p2m(p->domain);
-    p->walked = false;
+    if (p->domain)
+        metal_flush_p2m(p->domain);
+    p->walked = !p->domain && !p->codec->flush();
 }
 
 static void batch_finish(struct batch *b)
 {
-    struct p2m *p = b->p;
     if (b->flush)
-        flush(p);
-    if (b->flush && p->mirror)
-        iommu_flush(p->domain);
+        flush(b->p);
     for (unsigned i = 0; i < b->used; i++) {
         for (uint64_t k = 0; k < b->part[i].count; k++)
             frame_put(mfn(b->part[i].m + k));
@@ -161,7 +171,7 @@ static void batch_leaf(struct batch *b, uint64_t e, unsigned level)
     uint64_t m = mfn_of(e).n, count = LEVEL_PAGES(level);
     b->flush = true;
     count_leaf(p, e, level, -1);
-    if (!(COUNTED & TYPE(type_of(p, e))))
+    if (!p->domain || !(COUNTED & TYPE(type_of(p, e))))
         return;
     unsigned last = b->used - 1;
     if (b->used && b->part[last].m + b->part[last].count == m) {
@@ -179,6 +189,7 @@ static void batch_leaf(struct batch *b, uint64_t e, unsigned level)
 /* Nothing names the table any more; its contents stay for lookups that are inside. */
 static void table_retire(struct p2m *p, mfn_t table, unsigned level)
 {
+    p->walked = true;
     frame_set_gfn(table, gfn(p->spare[level].n));
     p->spare[level] = table;
 }
@@ -198,19 +209,24 @@ static void batch_table(struct batch *b, mfn_t table, unsigned level)
     table_retire(b->p, table, level);
 }
 
-/* Writes an entry at `level` (0: nothing) and gathers what it replaces. */
+static void entry_write(const struct p2m *p, entry_t *slot, uint64_t e)
+{
+    store_release(slot, e); /* pairs with walk() */
+    if (p->codec->sync)
+        p->codec->sync(slot, sizeof(*slot));
+}
+
+/* Writes an entry at `level` and gathers what it replaces. */
 static void set_entry(struct batch *b, entry_t *slot, uint64_t e, unsigned level)
 {
     uint64_t old = load_relaxed(slot);
-    store_release(slot, e); /* pairs with walk() */
-    if (e)
+    entry_write(b->p, slot, e);
+    if (is_present(b->p, e))
         count_leaf(b->p, e, level, 1);
-    if (!is_present(b->p, old))
-        return;
-    if (is_leaf(b->p, old, level))
-        batch_leaf(b, old, level);
-    else
+    if (is_table(b->p, old, level))
         batch_table(b, mfn_of(old), level - 1);
+    else if (is_present(b->p, old))
+        batch_leaf(b, old, level);
 }
 
 /* --- tables --- */
@@ -219,10 +235,10 @@ static void set_entry(struct batch *b, entry_t *slot, uint64_t e, unsigned level
 static mfn_t table_make(struct p2m *p, uint64_t old, unsigned level)
 {
     mfn_t table = p->spare[level];
-    if (mfn_valid(table)) {
+    if (mfn_valid(table) && p->walked)
+        flush(p);
+    if (mfn_valid(table) && !p->walked) {
         p->spare[level] = mfn(frame_gfn(table).n);
-        if (p->walked)
-            flush(p);
         /* Before it changes: pairs with walk_sure(). */
         atomic_fetch_add_explicit(&p->reused, 1, memory_order_seq_cst);
     } else {
@@ -231,59 +247,69 @@ static mfn_t table_make(struct p2m *p, uint64_t old, unsigned level)
             return INVALID_MFN;
         table = ptr_mfn(page);
         p->tables++;
-        if (!is_present(p, old))
-            return table;
     }
     entry_t *entries = mfn_ptr(table);
-    uint64_t e = is_present(p, old) ? p->codec->leaf(mfn_of(old), type_of(p, old), level) : 0;
-    uint64_t step = e ? LEVEL_PAGES(level) << PAGE_SHIFT : 0;
-    for (unsigned i = 0; i < 512; i++, e += step)
-        store_release(&entries[i], e);
+    uint64_t e = p->codec->empty, step = 0;
     if (is_present(p, old)) {
+        e = leaf_entry(p, mfn_of(old), type_of(p, old), level);
+        step = LEVEL_PAGES(level) << PAGE_SHIFT;
         p->leaves[level + 1]--;
         p->leaves[level] += 512;
     }
+    for (unsigned i = 0; i < 512; i++, e += step)
+        store_release(&entries[i], e);
+    if (p->codec->sync)
+        p->codec->sync(entries, PAGE_SIZE);
     return table;
+}
+
+/* The slot that decides about g, not below *level, which becomes its own. */
+static entry_t *slot_find(const struct p2m *p, uint64_t g, unsigned *level)
+{
+    mfn_t table = p->root;
+    unsigned l = p->levels;
+    for (uint64_t e; l > *level && is_table(p, e = load_relaxed(slot_in(table, g, l)), l); l--)
+        table = mfn_of(e);
+    *level = l;
+    return slot_in(table, g, l);
 }
 
 /* The slot for g at `level`, with tables made and leaves split on the way; NULL: no memory. */
 static entry_t *slot_make(struct p2m *p, uint64_t g, unsigned level)
 {
-    mfn_t table = p->root;
-    for (unsigned l = 4; l > level; l--) {
-        entry_t *slot = slot_in(table, g, l);
-        uint64_t e = load_relaxed(slot);
-        if (!is_present(p, e) || is_leaf(p, e, l)) {
-            table = table_make(p, e, l - 1);
-            if (!mfn_valid(table))
-                return NULL;
-            store_release(slot, p->codec->table(table));
-        } else {
-            table = mfn_of(e);
-        }
+    for (;;) {
+        unsigned l = level;
+        entry_t *slot = slot_find(p, g, &l);
+        if (l == level)
+            return slot;
+        mfn_t table = table_make(p, load_relaxed(slot), l - 1);
+        if (!mfn_valid(table))
+            return NULL;
+        entry_write(p, slot, mfn_paddr(table) | p->codec->table | (l - 1) * p->codec->table_level);
     }
-    return slot_in(table, g, level);
 }
 
 /* Splits a leaf that has `g` inside, so that one begins there. */
 static bool split_at(struct p2m *p, uint64_t g)
 {
-    unsigned level;
-    if (g >= P2M_PAGES)
-        return true;
-    while (is_present(p, walk(p, g, &level)) && g & (LEVEL_PAGES(level) - 1)) {
+    for (unsigned level; g < pages_of(p);) {
+        level = 1;
+        uint64_t e = load_relaxed(slot_find(p, g, &level));
+        if (!is_present(p, e) || !(g & (LEVEL_PAGES(level) - 1)))
+            break;
         if (!slot_make(p, g, level - 1))
             return false;
     }
     return true;
 }
 
-/* The level of the largest entry that can begin a range of `count` pages; `bits` are those of g and what it maps to. */
-static unsigned piece_level(const struct p2m *p, uint64_t bits, uint64_t count)
+/* The level, at most `largest`, of the largest entry that can begin a range of `count` pages; `bits` are those of g and
+ * what it maps to. */
+static unsigned piece_level(uint64_t bits, uint64_t count, unsigned largest)
 {
-    if (*p->codec->gigabyte && !(bits & (LEVEL_PAGES(3) - 1)) && count >= LEVEL_PAGES(3))
-        return 3;
-    return !(bits & (LEVEL_PAGES(2) - 1)) && count >= LEVEL_PAGES(2) ? 2 : 1;
+    while (largest > 1 && (bits & (LEVEL_PAGES(largest) - 1) || count < LEVEL_PAGES(largest)))
+        largest--;
+    return largest;
 }
 
 /* --- joining --- */
@@ -292,17 +318,11 @@ static unsigned piece_level(const struct p2m *p, uint64_t bits, uint64_t count)
 static void join(struct p2m *p, uint64_t g, unsigned level)
 {
     uint64_t step = LEVEL_PAGES(level) << PAGE_SHIFT;
-    mfn_t table = p->root;
-    entry_t *up = NULL;
-    if (level == 2 && !*p->codec->gigabyte)
+    unsigned l = level + 1;
+    entry_t *up = slot_find(p, g, &l);
+    mfn_t table = mfn_of(load_relaxed(up));
+    if (level == *p->codec->largest || l > level + 1 || !is_table(p, load_relaxed(up), l))
         return;
-    for (unsigned l = 4; l > level; l--) {
-        up = slot_in(table, g, l);
-        uint64_t next = load_relaxed(up);
-        if (!is_present(p, next) || is_leaf(p, next, l))
-            return;
-        table = mfn_of(next);
-    }
     const entry_t *entries = mfn_ptr(table);
     uint64_t first = load_relaxed(&entries[0]), index = g >> LEVEL_SHIFT(level) & 511;
     /* Most of the time these tell already. */
@@ -313,9 +333,8 @@ static void join(struct p2m *p, uint64_t g, unsigned level)
         if (load_relaxed(&entries[i]) != first + i * step)
             return;
     }
-    store_release(up, p->codec->leaf(mfn_of(first), type_of(p, first), level + 1));
+    entry_write(p, up, leaf_entry(p, mfn_of(first), type_of(p, first), level + 1));
     table_retire(p, table, level);
-    p->walked = true;
     p->leaves[level] -= 512;
     p->leaves[level + 1]++;
 }
@@ -328,7 +347,7 @@ static bool range_ok(uint64_t n, uint64_t count, uint64_t limit) { return count 
 static bool prepare_map(struct p2m *p, uint64_t g, uint64_t m, uint64_t count)
 {
     for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
-        unsigned level = piece_level(p, g | m, count);
+        unsigned level = piece_level(g | m, count, *p->codec->largest);
         pages = LEVEL_PAGES(level);
         if (!slot_make(p, g, level))
             return false;
@@ -336,28 +355,18 @@ static bool prepare_map(struct p2m *p, uint64_t g, uint64_t m, uint64_t count)
     return true;
 }
 
-static int mirror(struct p2m *p, uint64_t g, mfn_t m, uint64_t count, enum p2m_type type)
-{
-    if (!p->mirror)
-        return 0;
-    return DMA & TYPE(type) ? iommu_map(p->domain, g, m, count, DMA_WRITABLE & TYPE(type))
-                            : iommu_unmap(p->domain, g, count);
-}
-
 static void map_locked(struct p2m *p, uint64_t g, uint64_t m, uint64_t count, enum p2m_type type)
 {
     BUG_ON(!lock_check_held(&p->lock));
-    struct batch b = { .p = p };
+    struct batch b = { .p = p, .flush = p->holes_cached };
     uint64_t first = g, last = g + count - 1;
     for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
-        unsigned level = piece_level(p, g | m, count);
+        unsigned level = piece_level(g | m, count, *p->codec->largest);
         entry_t *slot = slot_make(p, g, level);
         BUG_ON(!slot);
-        set_entry(&b, slot, p->codec->leaf(mfn(m), type, level), level);
+        set_entry(&b, slot, leaf_entry(p, mfn(m), type, level), level);
         pages = LEVEL_PAGES(level);
     }
-    if (p->mirror && !b.flush)
-        iommu_flush(p->domain);
     batch_finish(&b);
     /* Only at its ends can the range complete a larger entry: inside it has the largest ones already. */
     for (unsigned level = 1; level <= 2; level++) {
@@ -367,62 +376,58 @@ static void map_locked(struct p2m *p, uint64_t g, uint64_t m, uint64_t count, en
     }
 }
 
-int p2m_map_range(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
+static void unmap_locked(struct p2m *p, uint64_t g, uint64_t end)
 {
-    if (!range_ok(g.n, count, P2M_PAGES) || !range_ok(m.n, count, 1ull << 40) || !type || type >= P2M_TYPES)
+    BUG_ON(!lock_check_held(&p->lock));
+    struct batch b = { .p = p };
+    while (g < end) {
+        /* A hole, or what lies in the range as a whole. */
+        unsigned fits = piece_level(g, end - g, p->levels), level = fits;
+        entry_t *slot = slot_find(p, g, &level);
+        if (is_present(p, load_relaxed(slot))) {
+            BUG_ON(level > fits);
+            set_entry(&b, slot, p->codec->empty, level);
+        }
+        g = (g | (LEVEL_PAGES(level) - 1)) + 1;
+    }
+    batch_finish(&b);
+}
+
+/* Devices follow, before the processors do. */
+static int mirror(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
+{
+    struct p2m *to = p->mirror;
+    if (!to)
+        return 0;
+    if (DMA & TYPE(type))
+        return p2m_map(to, g, m, count, DMA_WRITABLE & TYPE(type) ? P2M_RAM : P2M_RAM_RO);
+    /* Where there was nothing for them, they keep what firmware reserved. */
+    struct p2m_entry was = p2m_lookup(p, g);
+    bool nothing = !(DMA & TYPE(was.type)) && g.n >> was.order == (g.n + count - 1) >> was.order;
+    return nothing || g.n >= pages_of(to) ? 0 : p2m_unmap(to, g, MIN(count, pages_of(to) - g.n));
+}
+
+int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
+{
+    if (!range_ok(g.n, count, pages_of(p)) || !range_ok(m.n, count, 1ull << 40) || !type || type >= P2M_TYPES)
         return -EINVAL;
     spin_lock(&p->lock);
-    int rc = prepare_map(p, g.n, m.n, count) ? 0 : -ENOMEM;
-    if (!rc && (rc = mirror(p, g.n, m, count, type))) {
-        /* Devices must not keep half of it. They lose what the range was before; processors do not. */
-        if (iommu_unmap(p->domain, g.n, count) == 0)
-            iommu_flush(p->domain);
-    }
+    int rc = prepare_map(p, g.n, m.n, count) ? mirror(p, g, m, count, type) : -ENOMEM;
     if (!rc)
         map_locked(p, g.n, m.n, count, type);
     spin_unlock(&p->lock);
     return rc;
 }
 
-int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count)
 {
-    return order > 36 ? -EINVAL : p2m_map_range(p, g, m, 1ull << order, type);
-}
-
-static void unmap_locked(struct p2m *p, uint64_t g, uint64_t count)
-{
-    BUG_ON(!lock_check_held(&p->lock));
-    struct batch b = { .p = p };
-    uint64_t end = g + count;
-    while (g < end) {
-        mfn_t table = p->root;
-        unsigned level = 4;
-        uint64_t e;
-        /* Down to a hole, or to what lies in the range as a whole. */
-        while (e = load_relaxed(slot_in(table, g, level)), is_present(p, e)) {
-            if (!(g & (LEVEL_PAGES(level) - 1)) && end - g >= LEVEL_PAGES(level))
-                break;
-            BUG_ON(is_leaf(p, e, level));
-            table = mfn_of(e);
-            level--;
-        }
-        if (is_present(p, e))
-            set_entry(&b, slot_in(table, g, level), 0, level);
-        g = (g | (LEVEL_PAGES(level) - 1)) + 1;
-    }
-    batch_finish(&b);
-}
-
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
-{
-    if (order > 36 || !range_ok(g.n, 1ull << order, P2M_PAGES))
+    if (!range_ok(g.n, count, pages_of(p)))
         return -EINVAL;
+    uint64_t end = g.n + count;
     spin_lock(&p->lock);
-    int rc = split_at(p, g.n) && split_at(p, g.n + (1ull << order)) ? 0 : -ENOMEM;
-    if (!rc && p->mirror)
-        rc = iommu_unmap(p->domain, g.n, 1ull << order);
+    int rc = split_at(p, g.n) && split_at(p, end) ? mirror(p, g, INVALID_MFN, count, P2M_NONE) : -ENOMEM;
     if (!rc)
-        unmap_locked(p, g.n, 1ull << order);
+        unmap_locked(p, g.n, end);
     spin_unlock(&p->lock);
     return rc;
 }
@@ -431,82 +436,40 @@ int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
 
 int p2m_init(struct p2m *p, struct domain *d, const struct p2m_codec *codec)
 {
-    void *root = page_alloc();
-    if (!root)
-        return -ENOMEM;
-    *p = (struct p2m){
-        .root = ptr_mfn(root),
-        .codec = codec,
-        .domain = d,
-        .tables = 1,
-        .spare = { INVALID_MFN, INVALID_MFN, INVALID_MFN, INVALID_MFN },
-    };
-    spin_init(&p->lock, LOCK_P2M);
-    return 0;
+    mfn_t none = INVALID_MFN;
+    *p = (struct p2m){ .codec = codec, .domain = d, .spare = { none, none, none, none, none } };
+    spin_init(&p->lock, d ? LOCK_P2M : LOCK_IOMMU);
+    p->root = table_make(p, codec->empty, 4);
+    p->levels = mfn_valid(p->root) ? 4 : 0;
+    return p->levels ? 0 : -ENOMEM;
 }
 
-/* Drops references of the entry that was cleared last; false: the budget is used up. */
-static bool drop_going(struct p2m *p, unsigned *budget)
+int p2m_clear(struct p2m *p, unsigned budget)
 {
-    for (; p->going_count && *budget; p->going_count--, p->going.n++, (*budget)--)
-        frame_put(p->going);
-    return !p->going_count;
-}
-
-static bool free_table(struct p2m *p, mfn_t table, unsigned level, unsigned *budget)
-{
-    entry_t *entries = mfn_ptr(table);
-    for (unsigned i = 0; i < 512; i++) {
-        uint64_t e = load_relaxed(&entries[i]);
-        if (!is_present(p, e))
-            continue;
-        if (!is_leaf(p, e, level)) {
-            if (!free_table(p, mfn_of(e), level - 1, budget))
-                return false;
-            store_relaxed(&entries[i], 0);
-            continue;
-        }
-        if (!*budget)
-            return false;
-        store_relaxed(&entries[i], 0);
-        count_leaf(p, e, level, -1);
-        if (COUNTED & TYPE(type_of(p, e))) {
-            p->going = mfn_of(e);
-            p->going_count = LEVEL_PAGES(level);
-        } else {
-            (*budget)--;
-        }
-        if (!drop_going(p, budget))
-            return false;
-    }
-    page_free(mfn_ptr(table));
-    p->tables--;
-    return true;
-}
-
-static void free_spare(struct p2m *p)
-{
-    for (unsigned level = 1; level <= 3; level++) {
-        for (mfn_t table; mfn_valid(table = p->spare[level]); p->tables--) {
-            p->spare[level] = mfn(frame_gfn(table).n);
-            page_free(mfn_ptr(table));
-        }
-    }
-}
-
-int p2m_free(struct p2m *p, unsigned budget)
-{
-    int rc = 0;
     spin_lock(&p->lock);
-    if (mfn_valid(p->root)) {
-        metal_flush_p2m(p->domain);
-        if (!drop_going(p, &budget) || !free_table(p, p->root, 4, &budget))
-            rc = -ERESTART;
+    for (; budget && p->cleared < pages_of(p); budget--) {
+        uint64_t g = p->cleared;
+        struct p2m_entry e = p2m_lookup(p, gfn(g));
+        /* 1 GiB in pieces, but for when there is no memory to split it. */
+        bool split = e.type != P2M_NONE && e.order > 9 && split_at(p, g + LEVEL_PAGES(2));
+        p->cleared = g + (split ? LEVEL_PAGES(2) : 1ull << MAX(e.order, LEVEL_SHIFT(2)));
+        unmap_locked(p, g, p->cleared);
     }
-    if (!rc) {
-        free_spare(p);
-        p->root = INVALID_MFN;
-    }
+    int rc = p->cleared < pages_of(p) ? -ERESTART : 0;
     spin_unlock(&p->lock);
     return rc;
+}
+
+void p2m_free(struct p2m *p)
+{
+    if (!p->levels)
+        return;
+    spin_lock(&p->lock);
+    unmap_locked(p, 0, pages_of(p));
+    table_retire(p, p->root, 4);
+    spin_unlock(&p->lock);
+    for (unsigned level = 1; level <= 4; level++) {
+        for (mfn_t table; mfn_valid(table = p->spare[level]); page_free(mfn_ptr(table)))
+            p->spare[level] = mfn(frame_gfn(table).n);
+    }
 }

@@ -109,12 +109,6 @@ void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_
 }
 __attribute__((weak)) void policy_vcpu_init(struct vcpu *v) {}
 bool iommu_present(void) { return true; }
-void iommu_flush(struct domain *d) {}
-__attribute__((weak)) int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable)
-{
-    return 0;
-}
-__attribute__((weak)) int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count) { return 0; }
 
 void console_guest_write(struct domain *d, const char *text, size_t length)
 {
@@ -194,7 +188,7 @@ static void fake_ram(struct domain *d, uint64_t pages)
         mfn_t m = frame_alloc(0, d->id);
         CHECK(mfn_valid(m));
         memset(mfn_ptr(m), 0, PAGE_SIZE);
-        CHECK(!p2m_map(&d->p2m, gfn(g), m, 0, P2M_RAM));
+        CHECK(!p2m_map(&d->p2m, gfn(g), m, 1, P2M_RAM));
     }
 }
 

@@ -222,7 +222,7 @@ static void table_follow(struct domain *d, struct device *dev)
         return;
     dev->table = at;
     for (uint64_t page = at >> PAGE_SHIFT; table_in(dev, page, page); page++) {
-        if (p2m_lookup(&d->p2m, gfn(page)).type == P2M_MMIO && p2m_unmap(&d->p2m, gfn(page), 0))
+        if (p2m_lookup(&d->p2m, gfn(page)).type == P2M_MMIO && p2m_unmap(&d->p2m, gfn(page), 1))
             log_guest(d, "PCI device %x: its MSI-X table stays mapped", dev->sbdf);
     }
     if (dev->msix_on)

@@ -13,6 +13,7 @@
 
 struct domain;
 struct msi_message;
+struct p2m;
 
 bool iommu_present(void); /* a unit works */
 bool iommu_remaps_interrupts(void);
@@ -22,13 +23,8 @@ void iommu_init(void);
 /* Whether it is a unit itself, which AMD's are. */
 bool iommu_is_unit(uint32_t sbdf);
 
-/* Pages that devices of the domain may reach; other domains than the control domain have none. The caller flushes with
- * iommu_flush() after a batch, and after an unmap before it gives the pages to somebody else. Mapping again what is
- * mapped changes nothing and is quick. -ENOMEM: part of it is done; -ERANGE: beyond what units translate (2^48, for
- * some VT-d units 2^39 bytes). */
-must_check int iommu_map(struct domain *d, uint64_t dfn, mfn_t m, uint64_t count, bool writable);
-must_check int iommu_unmap(struct domain *d, uint64_t dfn, uint64_t count);
-void iommu_flush(struct domain *d);
+/* What devices reach: what firmware reserved, and what the control domain's p2m has its mirror add. NULL: everything. */
+struct p2m *iommu_tree(void);
 /* Hands device sbdf (and its alias) to the control domain; NULL: to nobody, DMA is blocked. -EOPNOTSUPP: no unit
  * confines it. */
 must_check int iommu_assign(struct domain *d, uint32_t sbdf);

@@ -6,8 +6,10 @@
  * Lock: p2m->lock (LOCK_P2M) is taken by each function that changes the tree; lookups take none: entries are 64-bit
  * words written in one piece. Tables that are left over (after a join) are kept for the next split of their level and
  * freed by p2m_free() only, so a lookup may be inside one; p2m->reused tells it that its table was taken again.
- * References: a RAM entry holds one reference of each of its frames (frame_get), dropped when the entry goes, after the
- * processors (metal_flush_p2m) and devices (iommu_flush) forgot it.
+ * References: a RAM entry holds one reference of each of its frames (frame_get), dropped when the entry goes, after
+ * devices and processors forgot it.
+ * What devices of the control domain reach is a tree of its own, which is told of each change of the domain's before
+ * that takes place (`mirror`).
  */
 #pragma once
 
@@ -29,52 +31,58 @@ enum p2m_type {
 };
 
 /*
- * How the vendor writes an entry; in hvm/npt.c and, later, for EPT. `level` 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. Both formats
- * have the frame in bits 51:12; masks, not functions, tell the rest, since each guest memory access looks entries up.
+ * How entries are written: by the vendor for its processors (hvm/npt.c and, later, for EPT), by IOMMUs for devices
+ * (iommu/). `level` 1: 4 KiB, 2: 2 MiB, 3: 1 GiB. All formats have the frame in bits 51:12.
  */
 #define P2M_ADDRESS 0x000ffffffffff000ull
 #define P2M_TYPE_MASK 15
 struct p2m_codec {
-    uint64_t (*leaf)(mfn_t m, enum p2m_type type, unsigned level);
-    uint64_t (*table)(mfn_t m);
-    uint64_t present;     /* a table or leaf that the processor can use has one of these bits; else the entry is 0 */
-    uint64_t large;       /* at levels 2 and 3: a leaf, not a table */
-    unsigned type_shift;  /* of a leaf's enum p2m_type, four bits */
-    const bool *gigabyte; /* 1 GiB leaves exist */
+    uint64_t rights[P2M_TYPES]; /* of a leaf */
+    uint64_t empty;             /* an entry for nothing */
+    uint64_t table;             /* bits of one for a table, */
+    uint64_t table_level;       /* and what is added for each level of it */
+    uint64_t present;           /* a table or leaf that can be used has one of these bits */
+    uint64_t large;             /* at levels 2 and 3: a leaf, not a table */
+    unsigned type_shift;        /* of a leaf's enum p2m_type, four bits */
+    const uint8_t *largest;     /* the level of the largest leaves */
+    bool (*flush)(void);        /* for devices: they forget what they knew of the tree; false: not in time */
+    void (*sync)(const volatile void *start, size_t bytes); /* if not NULL: makes what was written visible to them */
 };
 
 struct p2m {
-    spinlock_t lock; /* LOCK_P2M: the tree, the counts */
+    spinlock_t lock; /* LOCK_P2M, devices' LOCK_IOMMU: the tree, the counts */
     mfn_t root;
+    uint8_t levels; /* 4; of devices' trees, which are not looked up, maybe less */
     const struct p2m_codec *codec;
-    struct domain *domain;
-    uint64_t leaves[4];   /* by level; [1] 4 KiB */
-    _Atomic uint64_t ram; /* pages of the domain's own: P2M_RAM, P2M_RAM_RO; read without the lock */
-    uint64_t tables;      /* pages the tree takes, spare ones included */
-    bool mirror;          /* changes go to the IOMMU too */
-    mfn_t spare[4];       /* by level: tables no entry names any more, a list by frame_gfn() */
-    bool walked;          /* one of them was joined, and processors may still walk it: flush before it is taken again */
+    struct domain *domain;   /* whose processors walk it; NULL: devices do, and it holds no references */
+    struct p2m *mirror;      /* what devices see of it, which follows its changes; NULL: nothing */
+    bool holes_cached;       /* who walks it may remember what was not present */
+    uint64_t leaves[4];      /* by level; [1] 4 KiB */
+    _Atomic uint64_t ram;    /* pages of the domain's own: P2M_RAM, P2M_RAM_RO; read without the lock */
+    uint64_t tables;         /* pages the tree takes, spare ones included */
+    mfn_t spare[5];          /* by level: tables no entry names any more, a list by frame_gfn() */
+    bool walked;             /* they may still be walked: flush before one is taken again */
     _Atomic uint64_t reused; /* counts spare tables taken again */
-    mfn_t going;             /* p2m_free: frames of an entry that is cleared, whose references are still held */
-    uint64_t going_count;
+    uint64_t cleared;        /* p2m_clear: up to here */
 };
 
+/* `d`: NULL for what devices see. */
 must_check int p2m_init(struct p2m *p, struct domain *d, const struct p2m_codec *codec);
-/* Frees the tree and drops the references of its entries, at most `budget` of them; -ERESTART: call again. The domain's
- * vCPUs stand still; it has no devices. */
-int p2m_free(struct p2m *p, unsigned budget);
+/* Unmaps all in steps of 2 MiB, at most `budget`; -ERESTART: call again. The domain's vCPUs stand still; it has no
+ * devices. */
+must_check int p2m_clear(struct p2m *p, unsigned budget);
+/* Nobody looks anything up any more. Also after a p2m_init() that failed, or was not called. */
+void p2m_free(struct p2m *p);
 
 /*
- * Maps 2^order pages at g to m. Replaces what was there (dropping its references). For RAM, grants and foreign pages
+ * Maps `count` pages at g to m. Replaces what was there (dropping its references). For RAM, grants and foreign pages
  * the caller passes in one reference of each frame, which the entry now holds; on an error it keeps them and the tree
- * still says what it said. `order` is any; the largest entries that alignment allows are used. Frames' gfns
- * (frame_set_gfn) are the caller's business. 0, -ENOMEM, -EINVAL (beyond 2^36 pages, what four levels reach).
+ * still says what it said. The largest entries that alignment allows are used. Frames' gfns (frame_set_gfn) are the
+ * caller's business. 0, -ENOMEM, -EINVAL (beyond 2^36 pages, what four levels reach, or what devices reach).
  */
-must_check int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type);
+must_check int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type);
 /* Holes in the range are no error. 0, -ENOMEM (an entry could not be split; nothing changed), -EINVAL. */
-must_check int p2m_unmap(struct p2m *p, gfn_t g, unsigned order);
-/* As p2m_map with count pages instead of an order. */
-must_check int p2m_map_range(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type);
+must_check int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count);
 
 struct p2m_entry {
     mfn_t mfn; /* of the gfn asked for; INVALID_MFN when there is nothing */

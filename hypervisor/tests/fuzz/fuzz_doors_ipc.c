@@ -95,7 +95,7 @@ mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
     return s && s->type == P2M_RAM && frame_get(s->m, p->domain->id) ? s->m : INVALID_MFN;
 }
 
-int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
+int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
 {
     struct slot *s = slot_of(p, g);
     if (!s)
@@ -108,8 +108,9 @@ int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
     return 0;
 }
 
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count)
 {
+    CHECK(count == 1);
     struct slot *s = slot_of(p, g);
     if (next() % 16 == 15)
         return -ENOMEM;

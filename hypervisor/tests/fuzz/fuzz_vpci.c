@@ -61,7 +61,7 @@ void pages_free(void *p, unsigned order) { free(p); }
 bool frame_known(mfn_t m) { return m.n < 0x1000; }
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last) { return last < 0xff000; }
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){ mfn(g.n), P2M_MMIO, 0 }; }
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order) { return 0; }
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count) { return 0; }
 
 static void spaces_fill(const uint8_t *data, size_t size)
 {

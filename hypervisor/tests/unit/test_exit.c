@@ -70,8 +70,8 @@ bool vpci_ecam_access(struct domain *d, gpa_t gpa, unsigned size, bool write, ui
 bool vpci_traps_range(struct domain *d, gfn_t g, uint64_t count) { return false; }
 bool rangeset_contains(const struct rangeset *r, uint64_t first, uint64_t last) { return false; }
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){ .type = P2M_NONE }; }
-int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type) { return 0; }
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order) { return 0; }
+int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type) { return 0; }
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count) { return 0; }
 void domain_crash(struct domain *d, const char *format, ...) { CHECK(!"crash"); }
 
 /* --- tests ------------------------------------------------------------------------------------------------------- */

@@ -66,9 +66,9 @@ static void slot_set(struct p2m *p, struct slot *s, mfn_t m, enum p2m_type type)
         frame_put(was.m);
 }
 
-int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
+int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
 {
-    CHECK(order == 0);
+    CHECK(count == 1);
     if (p2m_failure)
         return p2m_failure;
     if (g.n >= GFNS)
@@ -77,8 +77,9 @@ int p2m_map(struct p2m *p, gfn_t g, mfn_t m, unsigned order, enum p2m_type type)
     return 0;
 }
 
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count)
 {
+    CHECK(count == 1);
     if (p2m_failure)
         return p2m_failure;
     slot_set(p, slot_of(p, g), INVALID_MFN, P2M_NONE);

@@ -68,8 +68,9 @@ void pages_free(void *p, unsigned order) { free(p); }
 bool frame_known(mfn_t m) { return ram_there; }
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last) { return first >= 0xe0000; }
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g) { return (struct p2m_entry){ mfn(g.n), P2M_MMIO, 0 }; }
-int p2m_unmap(struct p2m *p, gfn_t g, unsigned order)
+int p2m_unmap(struct p2m *p, gfn_t g, uint64_t count)
 {
+    CHECK(count == 1);
     unmapped++;
     return 0;
 }
