@@ -74,29 +74,24 @@ static inline uint64_t entry_in(paddr_t table, uint64_t g, unsigned level)
     return load_acquire(&entries[g >> LEVEL_SHIFT(level) & 511]); /* pairs with set_entry(): filled before named */
 }
 
-/* The entry that decides about g, and its level. No loop: this is under each guest memory access. */
-static inline uint64_t walk(const struct p2m *p, uint64_t g, unsigned *level)
+/* The entry that decides about g, and its level. No loop and no call: this is under each guest memory access. */
+static inline __attribute__((always_inline)) uint64_t walk(const struct p2m *p, uint64_t g, unsigned *level)
 {
     const uint64_t present = p->codec->present, large = p->codec->large;
-    uint64_t e = entry_in(mfn_paddr(p->root), g, *level = 4);
-    if (e & present)
-        e = entry_in(e & P2M_ADDRESS, g, *level = 3);
-    if (*level == 3 && e & present && !(e & large))
-        e = entry_in(e & P2M_ADDRESS, g, *level = 2);
-    if (*level == 2 && e & present && !(e & large))
-        e = entry_in(e & P2M_ADDRESS, g, *level = 1);
+    uint64_t reused, e;
+    /* Once more if a table was taken for something else meanwhile. Somebody split an entry then, which takes far longer
+     * than this: it does not go on for ever. */
+    do {
+        reused = load_acquire(&p->reused);
+        e = entry_in(mfn_paddr(p->root), g, *level = 4);
+        if (e & present)
+            e = entry_in(e & P2M_ADDRESS, g, *level = 3);
+        if (*level == 3 && e & present && !(e & large))
+            e = entry_in(e & P2M_ADDRESS, g, *level = 2);
+        if (*level == 2 && e & present && !(e & large))
+            e = entry_in(e & P2M_ADDRESS, g, *level = 1);
+    } while (unlikely(load_relaxed(&p->reused) != reused));
     return e;
-}
-
-/* The same, certain not to have been in a table that was taken for something else meanwhile. */
-static inline uint64_t walk_sure(const struct p2m *p, uint64_t g, unsigned *level)
-{
-    for (;;) {
-        uint64_t reused = load_acquire(&p->reused), e = walk(p, g, level);
-        if (likely(load_relaxed(&p->reused) == reused))
-            return e;
-        /* Somebody split an entry just now, which takes far longer than this: it does not go on for ever. */
-    }
 }
 
 struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g)
@@ -104,7 +99,7 @@ struct p2m_entry p2m_lookup(const struct p2m *p, gfn_t g)
     unsigned level;
     if (unlikely(g.n >= P2M_PAGES))
         return (struct p2m_entry){ INVALID_MFN, P2M_NONE, 0 };
-    uint64_t e = walk_sure(p, g.n, &level);
+    uint64_t e = walk(p, g.n, &level);
     if (!is_present(p, e))
         return (struct p2m_entry){ INVALID_MFN, P2M_NONE, LEVEL_SHIFT(level) };
     mfn_t m = mfn(mfn_of(e).n + (g.n & (LEVEL_PAGES(level) - 1)));
@@ -121,14 +116,14 @@ mfn_t p2m_get_frame(struct p2m *p, gfn_t g, bool write, bool grants)
     /* Once more when the entry changed between looking and taking; who changes it that often gets nothing. */
     for (unsigned tries = 0; tries < 4; tries++) {
         unsigned level, again;
-        uint64_t e = walk_sure(p, g.n, &level);
+        uint64_t e = walk(p, g.n, &level);
         enum p2m_type type = type_of(p, e);
         if (!is_present(p, e) || !(wanted & TYPE(type)))
             return INVALID_MFN;
         mfn_t m = mfn(mfn_of(e).n + (g.n & (LEVEL_PAGES(level) - 1)));
         if (!frame_get(m, TYPE(type) & OTHERS ? frame_owner(m) : p->domain->id))
             continue;
-        if (likely(walk_sure(p, g.n, &again) == e))
+        if (likely(walk(p, g.n, &again) == e))
             return m;
         frame_put(m);
     }
@@ -239,7 +234,7 @@ static mfn_t table_make(struct p2m *p, uint64_t old, unsigned level)
         flush(p);
     if (mfn_valid(table) && !p->walked) {
         p->spare[level] = mfn(frame_gfn(table).n);
-        /* Before it changes: pairs with walk_sure(). */
+        /* Before it changes: pairs with walk(). */
         atomic_fetch_add_explicit(&p->reused, 1, memory_order_seq_cst);
     } else {
         void *page = page_alloc();
@@ -289,20 +284,6 @@ static entry_t *slot_make(struct p2m *p, uint64_t g, unsigned level)
     }
 }
 
-/* Splits a leaf that has `g` inside, so that one begins there. */
-static bool split_at(struct p2m *p, uint64_t g)
-{
-    for (unsigned level; g < pages_of(p);) {
-        level = 1;
-        uint64_t e = load_relaxed(slot_find(p, g, &level));
-        if (!is_present(p, e) || !(g & (LEVEL_PAGES(level) - 1)))
-            break;
-        if (!slot_make(p, g, level - 1))
-            return false;
-    }
-    return true;
-}
-
 /* The level, at most `largest`, of the largest entry that can begin a range of `count` pages; `bits` are those of g and
  * what it maps to. */
 static unsigned piece_level(uint64_t bits, uint64_t count, unsigned largest)
@@ -310,6 +291,14 @@ static unsigned piece_level(uint64_t bits, uint64_t count, unsigned largest)
     while (largest > 1 && (bits & (LEVEL_PAGES(largest) - 1) || count < LEVEL_PAGES(largest)))
         largest--;
     return largest;
+}
+
+/* Splits a leaf that has `g` inside, so that one begins there. */
+static bool split_at(struct p2m *p, uint64_t g)
+{
+    unsigned fits = piece_level(g, ~0ull, p->levels), level = fits;
+    entry_t *slot = slot_find(p, g, &level);
+    return level == fits || !is_present(p, load_relaxed(slot)) || slot_make(p, g, fits);
 }
 
 /* --- joining --- */
@@ -343,14 +332,17 @@ static void join(struct p2m *p, uint64_t g, unsigned level)
 
 static bool range_ok(uint64_t n, uint64_t count, uint64_t limit) { return count && n < limit && count <= limit - n; }
 
-/* Makes the tables for the range; true: nothing can go wrong any more. */
-static bool prepare_map(struct p2m *p, uint64_t g, uint64_t m, uint64_t count)
+/* Type P2M_NONE: only makes the tables, after which nothing can go wrong any more. */
+static bool map_pieces(struct batch *b, uint64_t g, uint64_t m, uint64_t count, enum p2m_type type)
 {
     for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
-        unsigned level = piece_level(g | m, count, *p->codec->largest);
-        pages = LEVEL_PAGES(level);
-        if (!slot_make(p, g, level))
+        unsigned level = piece_level(g | m, count, *b->p->codec->largest);
+        entry_t *slot = slot_make(b->p, g, level);
+        if (!slot)
             return false;
+        if (type != P2M_NONE)
+            set_entry(b, slot, leaf_entry(b->p, mfn(m), type, level), level);
+        pages = LEVEL_PAGES(level);
     }
     return true;
 }
@@ -359,19 +351,14 @@ static void map_locked(struct p2m *p, uint64_t g, uint64_t m, uint64_t count, en
 {
     BUG_ON(!lock_check_held(&p->lock));
     struct batch b = { .p = p, .flush = p->holes_cached };
-    uint64_t first = g, last = g + count - 1;
-    for (uint64_t pages; count; g += pages, m += pages, count -= pages) {
-        unsigned level = piece_level(g | m, count, *p->codec->largest);
-        entry_t *slot = slot_make(p, g, level);
-        BUG_ON(!slot);
-        set_entry(&b, slot, leaf_entry(p, mfn(m), type, level), level);
-        pages = LEVEL_PAGES(level);
-    }
+    uint64_t last = g + count - 1;
+    bool all = map_pieces(&b, g, m, count, type);
+    BUG_ON(!all);
     batch_finish(&b);
     /* Only at its ends can the range complete a larger entry: inside it has the largest ones already. */
     for (unsigned level = 1; level <= 2; level++) {
-        join(p, first, level);
-        if (first >> LEVEL_SHIFT(level + 1) != last >> LEVEL_SHIFT(level + 1))
+        join(p, g, level);
+        if (g >> LEVEL_SHIFT(level + 1) != last >> LEVEL_SHIFT(level + 1))
             join(p, last, level);
     }
 }
@@ -412,7 +399,8 @@ int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
     if (!range_ok(g.n, count, pages_of(p)) || !range_ok(m.n, count, 1ull << 40) || !type || type >= P2M_TYPES)
         return -EINVAL;
     spin_lock(&p->lock);
-    int rc = prepare_map(p, g.n, m.n, count) ? mirror(p, g, m, count, type) : -ENOMEM;
+    struct batch tables = { .p = p };
+    int rc = map_pieces(&tables, g.n, m.n, count, P2M_NONE) ? mirror(p, g, m, count, type) : -ENOMEM;
     if (!rc)
         map_locked(p, g.n, m.n, count, type);
     spin_unlock(&p->lock);
