@@ -23,7 +23,8 @@ void iommu_init(void);
 /* Whether it is a unit itself, which AMD's are. */
 bool iommu_is_unit(uint32_t sbdf);
 
-/* What devices reach: what firmware reserved, and what the control domain's p2m has its mirror add. NULL: everything. */
+/* What devices reach: what firmware reserved, and what the control domain's p2m has its mirror add. NULL: everything.
+ */
 struct p2m *iommu_tree(void);
 /* Hands device sbdf (and its alias) to the control domain; NULL: to nobody, DMA is blocked. -EOPNOTSUPP: no unit
  * confines it. */
