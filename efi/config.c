@@ -103,27 +103,18 @@ static bool key_line(struct parser *p, char *line)
     return true;
 }
 
-/* Copies the text, if it is one: ASCII, without zeros, in lines of bounded length. */
-static bool copy_text(char *to, const char *text, size_t size, struct trouble *t)
+/* ASCII, of bounded length, up to `end`: a zero before it is no text either. */
+static bool check_text(const struct parser *p, const char *line, const char *end)
 {
-    unsigned int line = 1, length = 0;
+    const char *c = line;
 
-    if (size > CONFIG_MAX)
-        return trouble_set(t, "Shorten it.", "It is larger than %u KiB.", CONFIG_MAX >> 10);
-    for (size_t i = 0; i < size; i++) {
-        to[i] = text[i];
-        length++;
-        if (text[i] == '\n') {
-            line++;
-            length = 0;
-        } else if ((text[i] < ' ' || text[i] > '~') && !is_blank(text[i])) {
-            return trouble_set(t, "Write it in plain ASCII text.", "Line %u holds characters that are not ASCII.",
-                               line);
-        } else if (length == CONFIG_LINE) {
-            return trouble_set(t, "Shorten it.", "Line %u has more than %u characters.", line, CONFIG_LINE - 1);
-        }
-    }
-    to[size] = 0;
+    while ((*c >= ' ' && *c <= '~') || is_blank(*c))
+        c++;
+    if (c != end)
+        return trouble_set(p->trouble, "Write it in plain ASCII text.", "Line %u holds characters that are not ASCII.",
+                           p->line);
+    if (end - line >= CONFIG_LINE)
+        return trouble_set(p->trouble, "Shorten it.", "Line %u has more than %u characters.", p->line, CONFIG_LINE - 1);
     return true;
 }
 
@@ -133,11 +124,15 @@ bool config_parse(const char *text, size_t size, const char *wanted, struct conf
     struct parser p = {.wanted = wanted, .found = entry, .trouble = t};
 
     entry->name = NULL;
-    if (!copy_text(copy, text, size, t))
-        return false;
+    if (size > CONFIG_MAX)
+        return trouble_set(t, "Shorten it.", "It is larger than %u KiB.", CONFIG_MAX >> 10);
+    memcpy(copy, text, size);
+    copy[size] = 0;
     for (char *line = copy, *next; line; line = next) {
         next = cut(line, '\n');
         p.line++;
+        if (!check_text(&p, line, next ? next - 1 : copy + size))
+            return false;
         line = trim(line);
         if (*line && *line != '#' && *line != ';' && !(*line == '[' ? begin_entry : key_line)(&p, line))
             return false;

@@ -7,7 +7,6 @@
 #include "../cpu/x86.h"
 #include "../hvm/hvm.h"
 
-#include <hv/dom0.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>

@@ -10,7 +10,6 @@
 #include "cpu.h"
 #include "x86.h"
 
-#include <hv/console.h>
 #include <hv/domain.h>
 #include <hv/evtchn.h>
 #include <hv/lib.h>

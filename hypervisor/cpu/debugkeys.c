@@ -2,7 +2,6 @@
 /* Keys of a person at the serial console (or `xl debug-keys`), each a small report or an action. */
 #include "cpu.h"
 
-#include <hv/console.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/log.h>

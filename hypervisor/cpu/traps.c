@@ -8,7 +8,6 @@
 #include "cpu.h"
 #include "x86.h"
 
-#include <hv/console.h>
 #include <hv/domain.h>
 #include <hv/lib.h>
 #include <hv/log.h>

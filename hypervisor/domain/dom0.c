@@ -11,7 +11,6 @@
 #include <hv/board.h>
 
 #include <hv/acpi.h>
-#include <hv/dom0.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>

@@ -34,7 +34,7 @@ struct domain *hv_control_domain;
 static spinlock_t list_lock = SPINLOCK(LOCK_DOMAINS);
 static struct list domains = { &domains, &domains };
 
-static struct domain *domain_of(struct list *l) { return list_item(l, struct domain, all); }
+static struct domain *domain_of(struct list *l) { return container_of(l, struct domain, all); }
 
 /* --- references ------------------------------------------------------------------------------------------------- */
 

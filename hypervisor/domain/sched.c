@@ -162,7 +162,7 @@ void sched_vcpu_init(struct vcpu *v)
     }
 }
 
-static struct vcpu *vcpu_of(struct list *l) { return list_item(l, struct vcpu, sched.queue); }
+static struct vcpu *vcpu_of(struct list *l) { return container_of(l, struct vcpu, sched.queue); }
 
 static void enqueue(struct queue *q, struct vcpu *v)
 {
@@ -305,7 +305,7 @@ void sched_wake(struct vcpu *v, uint64_t now)
     spin_unlock(&q->lock);
 }
 
-void sched_yield(struct vcpu *v)
+void sched_give_way(struct vcpu *v)
 {
     struct queue *q = lock_queue(v);
     if (!list_empty(&q->waiting)) {

@@ -39,7 +39,7 @@ static void timer_park(struct vcpu *v, uint64_t when)
     spin_lock(&c->timer_lock);
     store_relaxed(&v->timer_when, when);
     v->timer_cpu = c->id;
-    list_append(&c->timers, &v->timer_entry);
+    list_insert(c->timers.prev, &v->timer_entry);
     spin_unlock(&c->timer_lock);
 }
 
@@ -61,7 +61,7 @@ static uint64_t timers_due(struct cpu *c, uint64_t now)
     uint64_t next = NEVER;
     spin_lock(&c->timer_lock);
     for (struct list *at = c->timers.next, *after; at != &c->timers; at = after) {
-        struct vcpu *v = list_item(at, struct vcpu, timer_entry);
+        struct vcpu *v = container_of(at, struct vcpu, timer_entry);
         after = at->next;
         uint64_t when = load_relaxed(&v->timer_when);
         if (when > now) {

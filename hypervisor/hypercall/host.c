@@ -5,7 +5,7 @@
  */
 #include "doors.h"
 
-#include <hv/console.h>
+#include <hv/log.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/iommu.h>

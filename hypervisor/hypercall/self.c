@@ -5,7 +5,7 @@
  */
 #include "doors.h"
 
-#include <hv/console.h>
+#include <hv/log.h>
 #include <hv/domain.h>
 #include <hv/evtchn.h>
 #include <hv/lib.h>
@@ -62,7 +62,7 @@ static long sched_shutdown(struct hc_call *c)
 long hc_sched(struct hc_call *c)
 {
     switch (c->arg[0]) {
-    case SCHEDOP_yield: sched_yield(c->v); return 0;
+    case SCHEDOP_yield: sched_give_way(c->v); return 0;
     case SCHEDOP_block: vcpu_block(c->v, BLOCK_HALT); return 0;
     case SCHEDOP_shutdown: return sched_shutdown(c);
     case SCHEDOP_poll: return sched_poll(c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory, strings, formatting, numbers and command lines. See lib.h.
+ * Memory, strings, formatting, numbers and command lines. See lib.h. Built a second time for the loader (efi/), whose
+ * `long` has 32 bits: not used here.
  *
  * Memory is moved by REP MOVSQ and STOSQ: eight bytes an iteration, and no loop for the compiler to mistake for the
  * very function it is in.

@@ -11,7 +11,7 @@
 
 #include "fake_metal.h"
 
-#include <hv/console.h>
+#include <hv/log.h>
 #include <hv/domain.h>
 #include <hv/efi.h>
 #include <hv/frame.h>

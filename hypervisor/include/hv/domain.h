@@ -15,6 +15,7 @@
 #include <hv/types.h>
 #include <hv/vcpu.h>
 
+struct bootinfo;
 struct evtchn_space;
 struct grant_table;
 struct virqchip;
@@ -95,3 +96,10 @@ void vcpu_start_up(struct vcpu *v);
 /* Makes vCPU `id`, down. When that fails (-ENOMEM) part of it may be there: vcpu_free() takes it back. */
 must_check int vcpu_create(struct domain *d, unsigned id);
 void vcpu_free(struct vcpu *v);
+
+/* --- building the control domain (arch-x86/hvm/start_info.h) ------------------------------------------------------ */
+/* Makes it from the loader's kernel and initrd, all vCPUs down. Options: dom0_mem=SIZE, dom0_max_vcpus=N. Stops the
+ * machine with a message when that cannot be done. */
+struct domain *dom0_build(const struct bootinfo *info, const char *options);
+/* Its first vCPU may run. */
+void dom0_start(struct domain *d);

@@ -19,8 +19,6 @@ static inline void list_insert(struct list *at, struct list *new)
     at->next = new;
 }
 
-static inline void list_append(struct list *head, struct list *new) { list_insert(head->prev, new); }
-
 /* Leaves `l` empty, so that removing twice does no harm. */
 static inline void list_remove(struct list *l)
 {
@@ -29,5 +27,4 @@ static inline void list_remove(struct list *l)
     list_init(l);
 }
 
-#define list_item(p, type, member) container_of(p, type, member)
 #define list_for_each(p, head) for (struct list *p = (head)->next; p != (head); p = p->next)

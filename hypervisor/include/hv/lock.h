@@ -34,10 +34,7 @@ typedef struct {
     uint8_t level;
 } spinlock_t;
 
-#define SPINLOCK(lvl)                                                                                                  \
-    {                                                                                                                  \
-        .level = (lvl)                                                                                                 \
-    }
+#define SPINLOCK(lvl) ((spinlock_t){ .level = (lvl) })
 
 /* Checks of the order, per CPU; nothing in the image. */
 #ifdef HV_LOCK_CHECK
@@ -50,12 +47,7 @@ static inline void lock_check_drop(const spinlock_t *lock) {}
 static inline bool lock_check_held(const spinlock_t *lock) { return true; }
 #endif
 
-static inline void spin_init(spinlock_t *lock, enum lock_level level)
-{
-    atomic_init(&lock->next, 0);
-    atomic_init(&lock->owner, 0);
-    lock->level = level;
-}
+static inline void spin_init(spinlock_t *lock, enum lock_level level) { *lock = SPINLOCK(level); }
 
 #ifdef HV_HOST /* tests' threads outnumber the CPUs: who holds a lock, or is next in line, may not be running */
 int sched_yield(void);

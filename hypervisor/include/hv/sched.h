@@ -9,10 +9,6 @@
 #include <hv/types.h>
 #include <hv/vcpu.h>
 
-#ifdef HV_HOST
-#define sched_yield hv_sched_yield /* libc has one too; include its headers first */
-#endif
-
 #define SCHED_WEIGHT 256
 #define SCHED_SLICE_NS 10000000ull
 #define SCHED_CAP_PERIOD_NS 30000000ull /* a domain with a cap may use what it is due in this time at once */
@@ -27,7 +23,7 @@ struct vcpu *sched_pick(unsigned cpu, struct vcpu *prev, uint64_t now);
 /* A vCPU became runnable: queues it where it runs best, kicks that CPU when it shall preempt. */
 void sched_wake(struct vcpu *v, uint64_t now);
 /* The vCPU that runs here gives way: SCHEDOP_yield. */
-void sched_yield(struct vcpu *v);
+void sched_give_way(struct vcpu *v);
 /* When this CPU has to pick again (end of a slice, or of what a cap leaves); ~0: no need. For itself only. */
 uint64_t sched_alarm_time(unsigned cpu);
 /* An idle CPU looks at this before it halts: something came to its queue since the last sched_pick(). */

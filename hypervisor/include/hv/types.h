@@ -72,7 +72,6 @@ enum {
     ENOSPC = 28,
     ERANGE = 34,
     ENOSYS = 38,
-    ENODATA = 61,
     ETIME = 62,
     EOPNOTSUPP = 95,
     ENOBUFS = 105,
@@ -81,8 +80,4 @@ enum {
 
 /* Our own mistakes, never a guest's: reports where, and stops the machine (or the test). */
 noreturn void hv_bug(const char *file, int line, const char *what);
-#define BUG_ON(condition)                                                                                              \
-    do {                                                                                                               \
-        if (unlikely(condition))                                                                                       \
-            hv_bug(__FILE__, __LINE__, #condition);                                                                    \
-    } while (0)
+#define BUG_ON(condition) (unlikely(condition) ? hv_bug(__FILE__, __LINE__, #condition) : (void)0)

@@ -241,11 +241,11 @@ static void test_yield_and_blocked(void)
     reset(1);
     wake(setup(0, &domains[0]));
     step(0);
-    sched_yield(&vcpus[0]);
+    sched_give_way(&vcpus[0]);
     CHECK(!(vcpus[0].work & WORK_RESCHEDULE)); /* alone */
     wake(setup(1, &domains[1]));
     vcpus[0].work = 0;
-    sched_yield(&vcpus[0]);
+    sched_give_way(&vcpus[0]);
     step(0);
     CHECK(on_cpu[0] == &vcpus[1]);
     vcpus[0].blocked = BLOCK_PAUSE; /* while it waits */
