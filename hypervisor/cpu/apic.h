@@ -36,7 +36,10 @@ void apic_timer_set(uint64_t ticks);
 void ioapic_map(unsigned io, paddr_t address);
 uint32_t ioapic_read(unsigned io, uint8_t reg);
 void ioapic_write(unsigned io, uint8_t reg, uint32_t value);
-void ioapic_directed_eoi(unsigned io, uint8_t vector); /* version 0x20 and later */
+/* A level-triggered interrupt is over. The local APIC's EOI says so by its vector, but in a remapped entry (AMD-Vi)
+ * there is an index where the vector was. Chips beside an IOMMU are of version 0x20 or later, which have this register.
+ */
+void ioapic_directed_eoi(unsigned io, uint8_t vector);
 
 /* --- irq.c: what boot and the traps ask of it --- */
 void irq_init(unsigned nr_cpus); /* tables of that many; the board's IOAPICs: all lines are masked */

@@ -90,8 +90,6 @@ static uint8_t cmos(uint8_t reg)
     return inb(0x71);
 }
 
-static unsigned from_bcd(uint8_t value, bool bcd) { return bcd ? (value >> 4) * 10 + (value & 15) : value; }
-
 /* Days since 1970 of a date of the Gregorian calendar. */
 static uint64_t days(unsigned year, unsigned month, unsigned day)
 {
@@ -101,27 +99,23 @@ static uint64_t days(unsigned year, unsigned month, unsigned day)
     return year / 400 * 146097ull + era_year * 365 + era_year / 4 - era_year / 100 + in_year - 719468;
 }
 
-/* The battery-backed clock, which is taken for UTC (MC146818A). */
+/* The battery-backed clock (MC146818A), which is taken for UTC. PCs have it count in BCD and 24 hours. It counts
+ * between two looks; what counts is what a second one finds unchanged. */
 static uint64_t read_rtc(void)
 {
-    uint8_t now[6], again[6];
     static const uint8_t regs[6] = { 0, 2, 4, 7, 8, 9 };
-    for (unsigned attempt = 0; attempt < 100000; attempt++) {
-        bool same = !(cmos(10) & 0x80);
-        for (unsigned i = 0; i < 6; i++)
-            now[i] = cmos(regs[i]);
-        for (unsigned i = 0; i < 6; i++)
-            same &= (again[i] = cmos(regs[i])) == now[i];
-        if (same)
-            break;
+    unsigned now[6] = { 0 };
+    bool same = false;
+    for (unsigned attempt = 0; attempt < 100000 && !same; attempt++) {
+        same = !(cmos(10) & 0x80);
+        for (unsigned i = 0; i < 6; i++) {
+            uint8_t bcd = cmos(regs[i]);
+            unsigned value = (bcd >> 4) * 10 + (bcd & 15);
+            same &= now[i] == value;
+            now[i] = value;
+        }
     }
-    uint8_t status = cmos(11);
-    bool bcd = !(status & 4), pm = !(status & 2) && (now[2] & 0x80);
-    unsigned hour = from_bcd(now[2] & 0x7f, bcd);
-    if (!(status & 2))
-        hour = hour % 12 + (pm ? 12 : 0);
-    uint64_t day = days(2000 + from_bcd(now[5], bcd), from_bcd(now[4], bcd), from_bcd(now[3], bcd));
-    return day * 86400 + hour * 3600 + from_bcd(now[1], bcd) * 60 + from_bcd(now[0], bcd);
+    return ((days(2000 + now[5], now[4], now[3]) * 24 + now[2]) * 60 + now[1]) * 60 + now[0];
 }
 
 void clock_init(void)

@@ -107,31 +107,20 @@ void console_init(const char *options)
     console_resume();
 }
 
-static void write_all(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        put(text[i]);
-}
-
-static void say(const char *prefix, const char *format, va_list args)
-{
-    char text[400], stamp[48];
-    uint64_t us = metal_now() / 1000;
-    vsnprintf(text, sizeof(text), format, args);
-    snprintf(stamp, sizeof(stamp), "(bh) [%4lu.%06lu] %s", us / 1000000, us % 1000000, prefix);
-    bool taken = console_take();
-    write_all(stamp, strlen(stamp));
-    write_all(text, strlen(text));
-    put('\n');
-    console_drop(taken);
-}
-
 void log_line(const char *format, ...)
 {
+    char text[448];
+    uint64_t us = metal_now() / 1000;
+    size_t n = snprintf(text, sizeof(text), "(bh) [%4lu.%06lu] ", us / 1000000, us % 1000000);
     va_list args;
     va_start(args, format);
-    say("", format, args);
+    vsnprintf(text + n, sizeof(text) - n, format, args);
     va_end(args);
+    bool taken = console_take();
+    for (const char *c = text; *c; c++)
+        put(*c);
+    put('\n');
+    console_drop(taken);
 }
 
 void log_guest(struct domain *d, const char *format, ...)
@@ -149,12 +138,12 @@ void log_guest(struct domain *d, const char *format, ...)
         return;
     }
     d->log_budget--;
-    char prefix[16];
-    snprintf(prefix, sizeof(prefix), "d%u: ", d->id);
+    char text[300];
     va_list args;
     va_start(args, format);
-    say(prefix, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
+    log_line("d%u: %s", d->id, text);
 }
 
 /* What a domain prints goes out as it is; only the control domain's has no rate limit. */

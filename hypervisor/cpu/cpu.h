@@ -109,7 +109,6 @@ noreturn void power_park(void);
 /* All CPUs stop, the machine with them. */
 noreturn void machine_stop(bool reboot);
 noreturn void machine_crashed(void); /* they stop, or the machine reboots, as configured */
-noreturn void machine_crashed(void); /* they stop, or the machine reboots, as configured */
 extern _Atomic bool hv_stopping;
 void power_wake(void); /* the first CPU, as soon as it runs again */
 

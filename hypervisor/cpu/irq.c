@@ -57,7 +57,6 @@ static _Atomic(struct binding *) *vectors[MAX_CPUS]; /* slots; a page of them fo
 static struct binding *free_bindings;
 static struct line lines[NR_LINES];
 static unsigned nr_lines;
-static bool has_eoi_register[BOARD_MAX_IOAPICS];
 
 /* --- bindings --- */
 
@@ -213,28 +212,13 @@ static void line_mask(struct line *l, uint8_t set, uint8_t clear)
         line_apply(l);
 }
 
-/*
- * Tells the IOAPIC that a level-triggered interrupt is over. The local APIC's EOI does so by its vector, but in a
- * remapped entry (AMD-Vi) there is an index where the vector was. The old chips, which have no register for it, forget
- * by becoming edge-triggered for a moment, masked.
- */
-static void line_ack(const struct line *l)
-{
-    if (has_eoi_register[l->io]) {
-        ioapic_directed_eoi(l->io, l->entry);
-        return;
-    }
-    ioapic_write(l->io, IOAPIC_ENTRY(l->pin), ((uint32_t)l->entry & ~BIT(15)) | BIT(16));
-    ioapic_write(l->io, IOAPIC_ENTRY(l->pin), (uint32_t)l->entry | BIT(16));
-}
-
 /* The whole entry; masked as long as its halves do not fit. */
 static void line_program(const struct line *l)
 {
     ioapic_write(l->io, IOAPIC_ENTRY(l->pin), (uint32_t)l->entry | BIT(16));
     ioapic_write(l->io, IOAPIC_ENTRY(l->pin) + 1, l->entry >> 32);
     if (l->level && !(l->masks & MASK_SERVICE))
-        line_ack(l);
+        ioapic_directed_eoi(l->io, l->entry);
     line_apply(l);
 }
 
@@ -247,13 +231,11 @@ void irq_init(unsigned nr_cpus)
     for (unsigned io = 0; io < hv_board.nr_ioapics; io++) {
         uint64_t base = hv_board.ioapic[io].gsi_base;
         ioapic_map(io, hv_board.ioapic[io].address);
-        uint32_t version = ioapic_read(io, IOAPIC_VERSION);
-        unsigned pins = (version >> 16 & 0xff) + 1;
+        unsigned pins = (ioapic_read(io, IOAPIC_VERSION) >> 16 & 0xff) + 1;
         if (base + pins > NR_LINES || pins > 120) {
             log_line("IOAPIC %u cannot be used: too many lines.", hv_board.ioapic[io].id);
             continue;
         }
-        has_eoi_register[io] = (uint8_t)version >= 0x20;
         for (unsigned pin = 0; pin < pins; pin++) {
             struct line *l = &lines[base + pin];
             *l = (struct line){ .exists = true, .io = io, .pin = pin, .masks = MASK_UNBOUND };
@@ -337,7 +319,7 @@ void irq_gsi_eoi(unsigned gsi)
     spin_lock(&irq_lock);
     if (l->masks & MASK_SERVICE) {
         if (iommu_remaps_interrupts())
-            line_ack(l);
+            ioapic_directed_eoi(l->io, l->entry);
         line_mask(l, 0, MASK_SERVICE);
     }
     spin_unlock(&irq_lock);

@@ -65,41 +65,29 @@ static volatile void *ecam_at(uint32_t sbdf, unsigned reg)
     return NULL;
 }
 
-/* Mechanism #1: takes the ports; which one is the register's, 0: none reaches it. */
-static uint16_t pci_ports_take(uint32_t sbdf, unsigned reg)
-{
-    if (sbdf > 0xffff || reg > 255)
-        return 0;
-    spin_lock(&pci_port_lock);
-    outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
-    return 0xcfc + (reg & 3);
-}
-
-uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size)
+static uint32_t pci_access(uint32_t sbdf, unsigned reg, unsigned size, bool write, uint64_t value)
 {
     volatile void *at = ecam_at(sbdf, reg);
-    if (at)
-        return size == 1 ? *(volatile uint8_t *)at : size == 2 ? *(volatile uint16_t *)at : *(volatile uint32_t *)at;
-    uint16_t port = pci_ports_take(sbdf, reg);
-    if (!port)
+    uint16_t port = 0xcfc + (reg & 3);
+    if (at) {
+        metal_mmio(at, size, write, &value);
+        return value;
+    }
+    if (sbdf > 0xffff || reg > 255)
         return ~0u;
-    uint32_t value = metal_port_read(port, size);
+    spin_lock(&pci_port_lock);
+    outl(0xcf8, 0x80000000 | sbdf << 8 | (reg & 0xfc));
+    if (write)
+        metal_port_write(port, size, value);
+    else
+        value = metal_port_read(port, size);
     spin_unlock(&pci_port_lock);
     return value;
 }
 
+uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size) { return pci_access(sbdf, reg, size, false, 0); }
+
 void metal_pci_write(uint32_t sbdf, unsigned reg, unsigned size, uint32_t value)
 {
-    volatile void *at = ecam_at(sbdf, reg);
-    uint16_t port = at ? 0 : pci_ports_take(sbdf, reg);
-    if (port) {
-        metal_port_write(port, size, value);
-        spin_unlock(&pci_port_lock);
-    } else if (at && size == 1) {
-        *(volatile uint8_t *)at = value;
-    } else if (at && size == 2) {
-        *(volatile uint16_t *)at = value;
-    } else if (at) {
-        *(volatile uint32_t *)at = value;
-    }
+    pci_access(sbdf, reg, size, true, value);
 }

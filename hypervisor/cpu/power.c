@@ -62,6 +62,7 @@ _Atomic bool hv_stopping;
 
 void machine_stop(bool reboot)
 {
+    console_force(true); /* who is stopped may hold the lock */
     hv_stopping = true;
     for (unsigned i = 0; i < hv_nr_cpus; i++)
         if (hv_cpus[i] && hv_cpus[i] != this_cpu() && load_relaxed(&hv_cpus[i]->online))
@@ -89,11 +90,14 @@ void metal_machine_end(uint32_t code)
     machine_stop(false);
 }
 
+/* 4.8.3.2.1: the kind of sleep first, then the command. */
 static void write_pm1(uint16_t a, uint16_t b)
 {
-    outw(hv_board.fadt.pm1a_control, a);
-    if (hv_board.fadt.pm1b_control)
-        outw(hv_board.fadt.pm1b_control, b);
+    for (uint16_t enable = 0; enable <= SLEEP_ENABLE; enable += SLEEP_ENABLE) {
+        outw(hv_board.fadt.pm1a_control, (a & ~SLEEP_ENABLE) | enable);
+        if (hv_board.fadt.pm1b_control)
+            outw(hv_board.fadt.pm1b_control, (b & ~SLEEP_ENABLE) | enable);
+    }
 }
 
 /* --- falling asleep ----------------------------------------------------------------------------------------------- */
@@ -134,8 +138,7 @@ int metal_enter_sleep(struct vcpu *v, uint8_t state, uint16_t pm1a, uint16_t pm1
         sleep_begin(v, 0, pm1a, pm1b);
         return 0;
     }
-    write_pm1(pm1a & ~SLEEP_ENABLE, pm1b & ~SLEEP_ENABLE);
-    write_pm1(pm1a | SLEEP_ENABLE, pm1b | SLEEP_ENABLE);
+    write_pm1(pm1a, pm1b);
     return 0;
 }
 
@@ -152,8 +155,7 @@ static noreturn void fall_asleep(void)
     hv_board.facs->waking_vector = smp_waking_vector();
     hv_board.facs->x_waking_vector = 0;
     wbinvd();
-    write_pm1(sleep.pm1a & ~SLEEP_ENABLE, sleep.pm1b & ~SLEEP_ENABLE);
-    write_pm1(sleep.pm1a | SLEEP_ENABLE, sleep.pm1b | SLEEP_ENABLE);
+    write_pm1(sleep.pm1a, sleep.pm1b);
     delay_us(FALL_ASLEEP_US);
     log_line("It does not fall asleep.");
     cpu_start(); /* as if it had */

@@ -229,10 +229,11 @@ void hv_bug(const char *file, int line, const char *what) { panic("%s:%d: %s", f
  * the middle of a log line. */
 static void nmi(const struct trap_frame *f)
 {
-    static spinlock_t report = SPINLOCK(LOCK_CONSOLE); /* only here, where no second NMI comes: one CPU after another */
+    static _Atomic bool telling; /* one CPU after another, but who waits may be told to stop, and no second NMI comes */
+    while (!load_relaxed(&hv_stopping) && atomic_exchange(&telling, true))
+        cpu_relax();
     if (load_relaxed(&hv_stopping))
         halt_for_ever();
-    spin_lock(&report);
     uint8_t reason = inb(0x61);
     console_force(true);
     log_line("CPU %u: NMI%s%s", this_cpu()->id, reason & 0x80 ? ", PCI system error" : "",
@@ -240,7 +241,7 @@ static void nmi(const struct trap_frame *f)
     backtrace(f->rip, f->rbp, f->rsp);
     dump_vcpu();
     console_force(false);
-    spin_unlock(&report);
+    store_release(&telling, false);
 }
 
 void trap_handle(struct trap_frame *f)

@@ -7,7 +7,9 @@
  * very function it is in.
  */
 #define HV_LIB_IMPLEMENTATION
-#include "host_names.h"
+#ifdef HV_HOST
+#include <host_names.h>
+#endif
 
 #include <hv/lib.h>
 

@@ -229,19 +229,6 @@ static void table_follow(struct domain *d, struct device *dev)
         entries_push(d, dev);
 }
 
-/* In one access of that size, as the guest made it. */
-static void mmio(volatile void *at, unsigned size, bool write, uint64_t *value)
-{
-    if (size == 1)
-        write ? (*(volatile uint8_t *)at = *value) : (*value = *(volatile uint8_t *)at);
-    else if (size == 2)
-        write ? (*(volatile uint16_t *)at = *value) : (*value = *(volatile uint16_t *)at);
-    else if (size == 4)
-        write ? (*(volatile uint32_t *)at = *value) : (*value = *(volatile uint32_t *)at);
-    else
-        write ? (*(volatile uint64_t *)at = *value) : (*value = *(volatile uint64_t *)at);
-}
-
 /* Words of 4 or 8 bytes are all that the table defines. */
 static void entry_access(struct domain *d, struct device *dev, unsigned offset, unsigned size, bool write,
                          uint64_t *value)
@@ -270,7 +257,7 @@ bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, ui
     } else if (dev) { /* other registers on the page */
         volatile uint8_t *window = table_window(dev);
         if (window)
-            mmio(window + (gpa - dev->window_base), size, write, value);
+            metal_mmio(window + (gpa - dev->window_base), size, write, value);
         else
             *value = write ? *value : ~0ull;
     }

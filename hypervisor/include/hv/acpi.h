@@ -13,8 +13,6 @@
 #define ACPI_HEADER 36u        /* bytes of each table's header */
 #define ACPI_TABLE_MAX MIB(16) /* larger ones are taken for garbage */
 #define ACPI_RSDP_SIZE 36u
-#define ACPI_FACS_WAKING_VECTOR 12u   /* offset in the FACS: 32 bits, real mode */
-#define ACPI_FACS_X_WAKING_VECTOR 24u /* 64 bits, protected mode */
 
 /* `map` gives a pointer to `size` readable bytes at `at` that stays valid, or NULL: nothing is to be read there. */
 struct acpi_source {

@@ -5,7 +5,7 @@
  * The hypervisor runs with interrupts off (cpu/irq.c opens one window, in vcpu_loop), so no lock needs to save
  * an interrupt flag. What may come in between is an NMI or a machine check; those handlers take the console by force.
  *
- * A CPU may only take a lock of a higher level than those it holds; the tests' builds check that (lock_check.c).
+ * A CPU may only take a lock of a higher level than those it holds; the tests' builds check that (tests/lock_check.c).
  * C11 atomics, so that pure rooms run with real threads in tests.
  */
 #pragma once

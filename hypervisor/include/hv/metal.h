@@ -72,6 +72,19 @@ void metal_reset_fpu(struct vcpu *v); /* as after RESET (INIT leaves it alone); 
 void metal_flush_p2m(struct domain *d);
 
 /* --- devices ------------------------------------------------------------------------------------------------- */
+/* A register of a device, in one access of 1, 2, 4 or 8 bytes. */
+static inline void metal_mmio(volatile void *at, unsigned size, bool write, uint64_t *value)
+{
+    if (size == 1)
+        write ? (*(volatile uint8_t *)at = *value) : (*value = *(volatile uint8_t *)at);
+    else if (size == 2)
+        write ? (*(volatile uint16_t *)at = *value) : (*value = *(volatile uint16_t *)at);
+    else if (size == 4)
+        write ? (*(volatile uint32_t *)at = *value) : (*value = *(volatile uint32_t *)at);
+    else
+        write ? (*(volatile uint64_t *)at = *value) : (*value = *(volatile uint64_t *)at);
+}
+
 uint32_t metal_pci_read(uint32_t sbdf, unsigned reg, unsigned size); /* size 1, 2, 4; sbdf: seg:16 bus:8 devfn:8 */
 void metal_pci_write(uint32_t sbdf, unsigned reg, unsigned size, uint32_t value);
 uint32_t metal_port_read(uint16_t port, unsigned size);

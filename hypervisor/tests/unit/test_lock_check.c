@@ -2,7 +2,7 @@
 /* sources: */
 /* The lock order checker, included here: hv_bug() jumps back. */
 #define hv_bug caught_bug
-#include "../../lib/lock_check.c"
+#include "../lock_check.c"
 
 #include "fake_metal.h"
 
