@@ -13,15 +13,13 @@
 struct board hv_board;
 
 /* Tables lie in RAM of kinds the direct map holds; firmware that puts them elsewhere gets a mapping. */
-static const void *map_table(void *data, paddr_t at, size_t size)
+const void *acpi_map(paddr_t at, size_t size)
 {
     const struct boot_range *r = boot_range_at(at);
     if (r && r->kind <= BOOT_RUNTIME_DATA && size <= r->end - at)
         return paddr_ptr(at);
     return at < GIB(4) && size <= MIB(1) ? metal_map_mmio(at, size) : NULL;
 }
-
-const struct acpi_source hv_acpi_source = { .map = map_table };
 
 static void add_cpu(uint32_t apic_id, uint32_t acpi_id, uint32_t flags)
 {
@@ -50,32 +48,22 @@ static void read_madt(void)
     }
 }
 
-static void read_fadt(const struct acpi_table *table)
-{
-    paddr_t facs = acpi_parse_fadt(table, &hv_board.fadt) ? hv_board.fadt.facs : 0;
-    if (facs && facs % 64 == 0)
-        hv_board.facs = (struct acpi_facs *)map_table(NULL, facs, sizeof(struct acpi_facs));
-}
+static struct acpi_table find(const char *signature) { return acpi_find(&hv_board.xsdt, signature); }
 
 void board_init(paddr_t rsdp)
 {
-    const struct acpi_source *s = &hv_acpi_source;
-    struct acpi_table root, t;
-    uint32_t at = 0;
-    if (!rsdp || !acpi_root(s, rsdp, &root))
+    if (!rsdp || !acpi_root(rsdp, &hv_board.xsdt))
         panic("The firmware gives no ACPI tables.");
-    hv_board.rsdp = rsdp;
-    hv_board.madt = acpi_find(s, &root, "APIC");
+    hv_board.madt = find("APIC");
     if (!hv_board.madt.size)
         panic("The firmware's ACPI tables do not list the processors (MADT).");
     read_madt();
-    t = acpi_find(s, &root, "FACP");
-    read_fadt(&t);
-    t = acpi_find(s, &root, "MCFG");
-    while (hv_board.nr_ecam < BOARD_MAX_ECAM && acpi_mcfg_next(&t, &at, &hv_board.ecam[hv_board.nr_ecam]))
-        hv_board.nr_ecam++;
-    t = acpi_find(s, &root, "HPET");
-    hv_board.hpet = acpi_hpet_base(&t);
-    hv_board.ivrs = acpi_find(s, &root, "IVRS");
-    hv_board.dmar = acpi_find(s, &root, "DMAR");
+    struct acpi_table fadt = find("FACP"), mcfg = find("MCFG"), hpet = find("HPET");
+    hv_board.fadt = acpi_parse_fadt(&fadt);
+    if (hv_board.fadt.facs && hv_board.fadt.facs % 64 == 0)
+        hv_board.facs = (struct acpi_facs *)acpi_map(hv_board.fadt.facs, sizeof(struct acpi_facs));
+    hv_board.nr_ecam = acpi_parse_mcfg(&mcfg, hv_board.ecam, BOARD_MAX_ECAM);
+    hv_board.hpet = acpi_hpet_base(&hpet);
+    hv_board.ivrs = find("IVRS");
+    hv_board.dmar = find("DMAR");
 }

@@ -141,11 +141,9 @@ static void copy_initrd(struct builder *b)
 /* Tables in the block, one after another; each function returns what it used. */
 static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rsdp)
 {
-    struct acpi_table root;
     uint32_t ids[MAX_VCPUS];
+    _Static_assert(2 * MAX_VCPUS <= 256, "vlapic_id()");
     struct domain *d = b->d;
-    if (!acpi_root(&hv_acpi_source, hv_board.rsdp, &root))
-        panic("The firmware's ACPI tables have changed.");
     for (unsigned i = 0; i < d->max_vcpus; i++)
         ids[i] = vlapic_id(d->vcpu[i]);
     size_t used = 64; /* the root pointer is first */
@@ -159,9 +157,10 @@ static size_t put_acpi(struct builder *b, uint8_t *out, size_t size, paddr_t *rs
     size_t madt_size = acpi_build_madt(out + used, size - used, &plan);
     paddr_t at = b->tables + used;
     used += ROUND_UP(madt_size, 16);
-    size_t xsdt_size = acpi_build_xsdt(out + used, size - used, &hv_acpi_source, &root, at);
-    if (!madt_size || !xsdt_size || !acpi_build_rsdp(out, 64, b->tables + used))
+    size_t xsdt_size = acpi_build_xsdt(out + used, size - used, &hv_board.xsdt, at);
+    if (!madt_size || !xsdt_size)
         panic("The control domain's ACPI tables are larger than %lu KiB.", size >> 10);
+    acpi_build_rsdp(out, b->tables + used);
     *rsdp = b->tables;
     return used + ROUND_UP(xsdt_size, 16);
 }
@@ -214,7 +213,7 @@ static void give_iomem(struct builder *b)
 {
     struct domain *d = b->d;
     const struct boot_range *r = paddr_ptr(b->info->ranges);
-    must(rangeset_add(&d->iomem, 0, (1ull << (hv_machine.physical_bits - PAGE_SHIFT)) - 1), "its registers");
+    must(rangeset_init(&d->iomem, (1ull << (hv_machine.physical_bits - PAGE_SHIFT)) - 1), "its registers");
     for (unsigned i = 0; i < b->info->nr_ranges; i++, r++)
         if (r->kind == BOOT_RAM || r->kind == BOOT_LOADER || r->kind == BOOT_RUNTIME_CODE)
             leave_out(d, r->start >> PAGE_SHIFT, (r->end - r->start) >> PAGE_SHIFT);
@@ -243,7 +242,7 @@ static void give_ports(struct domain *d)
         { hv_machine.console_port, hv_machine.console_port ? 8 : 0, true },
     };
     uint8_t *bitmap = (uint8_t *)d->port_bitmap;
-    must(rangeset_add(&d->ioports, 0, 0xffff), "ports");
+    must(rangeset_init(&d->ioports, 0xffff), "ports");
     memset(bitmap, 0, 0x10000 / 8);
     for (unsigned i = 0; i < ARRAY_SIZE(trapped); i++)
         for (unsigned port = trapped[i].first; port < trapped[i].first + trapped[i].count; port++) {

@@ -31,44 +31,43 @@ static uint8_t sum_of(const uint8_t *bytes, size_t size)
     return sum;
 }
 
-bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *out)
+bool acpi_table_at(paddr_t at, struct acpi_table *out)
 {
-    struct acpi_table t = { at ? s->map(s->data, at, ACPI_HEADER) : NULL, ACPI_HEADER, at };
+    struct acpi_table t = { at ? acpi_map(at, ACPI_HEADER) : NULL, ACPI_HEADER, at };
     if (!t.bytes)
         return false;
     t.size = acpi_field(&t, 4, 4);
     /* The FACS has a length, but no header behind it (5.2.10). */
     if (t.size < ACPI_HEADER || t.size > ACPI_TABLE_MAX || at + t.size < at)
         return false;
-    t.bytes = s->map(s->data, at, t.size);
+    t.bytes = acpi_map(at, t.size);
     /* Were it to change its size between the two looks, the first one counts. */
     *out = t;
     return t.bytes;
 }
 
-bool acpi_root(const struct acpi_source *s, paddr_t rsdp, struct acpi_table *root)
+bool acpi_root(paddr_t rsdp, struct acpi_table *root)
 {
     /* 5.2.5.3: 20 bytes in ACPI 1.0; since 2000 longer, with a second checksum over all of it. */
-    struct acpi_table t = { rsdp ? s->map(s->data, rsdp, ACPI_RSDP_SIZE) : NULL, ACPI_RSDP_SIZE, rsdp };
+    struct acpi_table t = { rsdp ? acpi_map(rsdp, ACPI_RSDP_SIZE) : NULL, ACPI_RSDP_SIZE, rsdp };
     return t.bytes && memcmp(t.bytes, "RSD PTR ", 8) == 0 && !sum_of(t.bytes, 20) && !sum_of(t.bytes, t.size) &&
-           acpi_table_at(s, acpi_field(&t, 24, 8), root) && acpi_is(root, "XSDT") && !sum_of(root->bytes, root->size);
+           acpi_table_at(acpi_field(&t, 24, 8), root) && acpi_is(root, "XSDT") && !sum_of(root->bytes, root->size);
 }
 
-bool acpi_next_table(const struct acpi_source *s, const struct acpi_table *root, unsigned *index,
-                     struct acpi_table *out)
+bool acpi_next_table(const struct acpi_table *root, unsigned *index, struct acpi_table *out)
 {
     while (*index < (root->size - ACPI_HEADER) / 8) {
         paddr_t at = acpi_field(root, ACPI_HEADER + 8 * (*index)++, 8);
-        if (acpi_table_at(s, at, out))
+        if (acpi_table_at(at, out))
             return true;
     }
     return false;
 }
 
-struct acpi_table acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature)
+struct acpi_table acpi_find(const struct acpi_table *root, const char *signature)
 {
     struct acpi_table t;
-    for (unsigned i = 0; acpi_next_table(s, root, &i, &t);)
+    for (unsigned i = 0; acpi_next_table(root, &i, &t);)
         if (acpi_is(&t, signature))
             return t;
     return (struct acpi_table){ 0 };
@@ -94,12 +93,10 @@ static uint16_t port_of(const struct acpi_table *t, uint32_t extended, uint32_t 
     return acpi_field(t, extended, 1) == 1 ? acpi_field(t, extended + 4, 8) : 0;
 }
 
-bool acpi_parse_fadt(const struct acpi_table *t, struct acpi_fadt *f)
+struct acpi_fadt acpi_parse_fadt(const struct acpi_table *t)
 {
-    if (!acpi_is(t, "FACP") || t->size < 116)
-        return false;
     uint64_t facs = acpi_field(t, 132, 8);
-    *f = (struct acpi_fadt){
+    return (struct acpi_fadt){
         .facs = facs ? facs : acpi_field(t, 36, 4),
         .pm1a_control = port_of(t, 172, 64),
         .pm1b_control = port_of(t, 184, 68),
@@ -108,25 +105,20 @@ bool acpi_parse_fadt(const struct acpi_table *t, struct acpi_fadt *f)
         .reset_value = acpi_field(t, 128, 1),
         .reset_address = acpi_field(t, 112, 4) & BIT(10) ? acpi_field(t, 120, 8) : 0,
     };
-    return true;
 }
 
-bool acpi_mcfg_next(const struct acpi_table *t, uint32_t *offset, struct acpi_ecam *out)
+unsigned acpi_parse_mcfg(const struct acpi_table *t, struct acpi_ecam *out, unsigned max)
 {
-    for (uint32_t at = MAX(*offset, ACPI_HEADER + 8); at + 16 <= t->size; at += 16) {
-        *out = (struct acpi_ecam){ acpi_field(t, at, 8), acpi_field(t, at + 8, 2), acpi_field(t, at + 10, 1),
-                                   acpi_field(t, at + 11, 1) };
-        *offset = at + 16;
-        if (out->first_bus <= out->last_bus && !(out->base & (MIB(1) - 1)) && out->base < 1ull << 51)
-            return true;
+    unsigned n = 0;
+    for (uint32_t at = ACPI_HEADER + 8; at + 16 <= t->size && n < max; at += 16) {
+        out[n] = (struct acpi_ecam){ acpi_field(t, at, 8), acpi_field(t, at + 8, 2), acpi_field(t, at + 10, 1),
+                                     acpi_field(t, at + 11, 1) };
+        n += out[n].first_bus <= out[n].last_bus && !(out[n].base & (MIB(1) - 1)) && out[n].base < 1ull << 51;
     }
-    return false;
+    return n;
 }
 
-paddr_t acpi_hpet_base(const struct acpi_table *t)
-{
-    return acpi_is(t, "HPET") && acpi_field(t, 40, 1) == 0 ? acpi_field(t, 44, 8) : 0;
-}
+paddr_t acpi_hpet_base(const struct acpi_table *t) { return acpi_field(t, 40, 1) == 0 ? acpi_field(t, 44, 8) : 0; }
 
 /* --- writing --- */
 
@@ -169,19 +161,6 @@ static size_t finish(struct writer *w)
     return w->used;
 }
 
-static void put_cpu(struct writer *w, uint32_t uid, uint32_t apic_id)
-{
-    if (apic_id < 255 && uid < 255) { /* 5.2.12.12: these have the short entry */
-        put(w, MADT_LAPIC | 8 << 8 | uid << 16 | apic_id << 24, 4);
-        put(w, 1, 4);
-    } else {
-        put(w, MADT_X2APIC | 16 << 8, 4);
-        put(w, apic_id, 4);
-        put(w, 1, 4);
-        put(w, uid, 4);
-    }
-}
-
 size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *plan)
 {
     struct writer w = { out, size };
@@ -190,7 +169,7 @@ size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *p
     put(&w, 0xfee00000, 4);
     put(&w, acpi_field(plan->host, ACPI_HEADER + 4, 4) & 1, 4); /* whether there are PICs too */
     for (unsigned i = 0; i < plan->nr_cpus; i++)
-        put_cpu(&w, i, plan->apic_ids[i]);
+        put(&w, MADT_LAPIC | 8 << 8 | i << 16 | (uint64_t)plan->apic_ids[i] << 24 | 1ull << 32, 8);
     for (const struct acpi_ioapic *io = plan->ioapics; io < plan->ioapics + plan->nr_ioapics; io++) {
         put(&w, MADT_IOAPIC | 12 << 8 | (uint32_t)io->id << 16, 4);
         put(&w, io->address, 4);
@@ -213,29 +192,25 @@ static bool is_hidden(const struct acpi_table *t)
     return false;
 }
 
-size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_source *s, const struct acpi_table *root,
-                       paddr_t madt)
+size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_table *root, paddr_t madt)
 {
     struct writer w = { out, size };
     struct acpi_table t;
     put_header(&w, "XSDT", 1);
     put(&w, madt, 8);
-    for (unsigned i = 0; !w.full && acpi_next_table(s, root, &i, &t);)
+    for (unsigned i = 0; !w.full && acpi_next_table(root, &i, &t);)
         if (!is_hidden(&t))
             put(&w, t.at, 8);
     return finish(&w);
 }
 
-size_t acpi_build_rsdp(uint8_t *out, size_t size, paddr_t xsdt)
+void acpi_build_rsdp(uint8_t *out, paddr_t xsdt)
 {
-    struct writer w = { out, size };
+    struct writer w = { out, ACPI_RSDP_SIZE };
     put_bytes(&w, "RSD PTR \0BULKHD\2\0\0\0", 20); /* no RSDT */
     put(&w, ACPI_RSDP_SIZE, 4);
     put(&w, xsdt, 8);
     put(&w, 0, 4);
-    if (w.full)
-        return 0;
     out[8] = -sum_of(out, 20);
     out[32] = -sum_of(out, ACPI_RSDP_SIZE);
-    return w.used;
 }

@@ -49,17 +49,9 @@ void *memset(void *to, int byte, size_t n)
 int memcmp(const void *a, const void *b, size_t n)
 {
     const uint8_t *x = a, *y = b;
-    uint64_t p, q;
-    for (; n >= 8; n -= 8, x += 8, y += 8) {
-        __builtin_memcpy(&p, x, 8);
-        __builtin_memcpy(&q, y, 8);
-        if (p != q)
-            break;
-    }
-    for (; n; n--, x++, y++) {
+    for (; n; n--, x++, y++)
         if (*x != *y)
             return *x - *y;
-    }
     return 0;
 }
 
@@ -73,24 +65,11 @@ size_t strlen(const char *s)
     return end - s;
 }
 
-int strncmp(const char *a, const char *b, size_t n)
+void str_copy(char *to, const char *from, size_t size)
 {
-    for (; n; n--, a++, b++) {
-        if (*a != *b || !*a)
-            return (uint8_t)*a - (uint8_t)*b;
-    }
-    return 0;
-}
-
-size_t str_copy(char *to, const char *from, size_t size)
-{
-    size_t length = strlen(from);
-    if (size) {
-        size_t n = MIN(length, size - 1);
-        memcpy(to, from, n);
-        to[n] = 0;
-    }
-    return length;
+    size_t n = MIN(strlen(from), size - 1);
+    memcpy(to, from, n);
+    to[n] = 0;
 }
 
 /* --- formatting --- */
@@ -199,7 +178,7 @@ static bool option_find(const char *line, const char *name, const char **value, 
     for (const char *s = line, *end; *s; s = *end ? end + 1 : end) {
         for (end = s; *end && !is_space(*end);)
             end++;
-        if (strncmp(s, name, n) != 0 || s[n] != '=')
+        if ((size_t)(end - s) <= n || memcmp(s, name, n) != 0 || s[n] != '=')
             continue;
         *value = s + n + 1;
         *length = end - *value;

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * Interval sets in one page. See rangeset.h. Intervals that touch are merged, so that a number is in one interval at
- * most and two intervals have a gap between them.
- */
+/* Interval sets in one page. See rangeset.h. Two intervals have a gap between them. */
 #include <hv/frame.h>
 #include <hv/lib.h>
 #include <hv/rangeset.h>
@@ -21,38 +18,19 @@ static unsigned first_from(const struct rangeset *s, uint64_t n)
     return low;
 }
 
-/* Puts `with` (0 to 2 intervals) in the place of [from, to). */
-static int replace(struct rangeset *s, unsigned from, unsigned to, const struct range *with, unsigned n)
+int rangeset_init(struct rangeset *s, uint64_t last)
 {
-    if (s->count - (to - from) + n > RANGESET_MAX)
-        return -ENOSPC;
-    memmove(s->ranges + from + n, s->ranges + to, (s->count - to) * sizeof(struct range));
-    memcpy(s->ranges + from, with, n * sizeof(struct range));
-    s->count = s->count - (to - from) + n;
-    return 0;
-}
-
-int rangeset_add(struct rangeset *s, uint64_t first, uint64_t last)
-{
-    if (first > last)
-        return -EINVAL;
-    if (!s->ranges && !(s->ranges = page_alloc()))
+    s->ranges = page_alloc();
+    if (!s->ranges)
         return -ENOMEM;
-    /* Neighbours count as overlapping; at the ends of the number space there are none. */
-    unsigned from = first_from(s, first ? first - 1 : 0), to = from;
-    struct range whole = { first, last };
-    for (; to < s->count && s->ranges[to].first <= (last == ~0ull ? last : last + 1); to++) {
-        whole.first = MIN(whole.first, s->ranges[to].first);
-        whole.last = MAX(whole.last, s->ranges[to].last);
-    }
-    return replace(s, from, to, &whole, 1);
+    s->ranges[0] = (struct range){ 0, last };
+    s->count = 1;
+    return 0;
 }
 
 int rangeset_remove(struct rangeset *s, uint64_t first, uint64_t last)
 {
-    if (first > last)
-        return -EINVAL;
-    struct range keep[2];
+    struct range keep[2]; /* of those that overlap: what is before and behind */
     unsigned from = first_from(s, first), to = from, n = 0;
     for (; to < s->count && s->ranges[to].first <= last; to++) {
         struct range r = s->ranges[to];
@@ -61,7 +39,13 @@ int rangeset_remove(struct rangeset *s, uint64_t first, uint64_t last)
         if (r.last > last)
             keep[n++] = (struct range){ last + 1, r.last };
     }
-    return from == to ? 0 : replace(s, from, to, keep, n);
+    unsigned count = s->count - (to - from) + n;
+    if (count > RANGESET_MAX)
+        return -ENOSPC;
+    memmove(s->ranges + from + n, s->ranges + to, (s->count - to) * sizeof(struct range));
+    memcpy(s->ranges + from, keep, n * sizeof(struct range));
+    s->count = count;
+    return 0;
 }
 
 bool rangeset_contains(const struct rangeset *s, uint64_t first, uint64_t last)

@@ -2,6 +2,7 @@
 /* See fake_metal.h. Whatever of the machine a pure room asks for and a test does not provide itself. */
 #include "fake_metal.h"
 
+#include <hv/acpi.h>
 #include <hv/frame.h>
 #include <hv/log.h>
 #include <stdarg.h>
@@ -50,6 +51,7 @@ void hv_bug(const char *file, int line, const char *what) { fake_fail(file, line
 
 void metal_back_frame_table(uint64_t chunk, paddr_t at) {}
 __attribute__((weak)) void zero_page(void *page) { memset(page, 0, PAGE_SIZE); }
+__attribute__((weak)) const void *acpi_map(paddr_t at, size_t size) { return NULL; }
 uint64_t metal_now(void) { return fake_now; }
 _Atomic uint64_t hv_epoch = 1700000000ull * 1000000000;
 unsigned metal_cpu(void) { return fake_cpu; }

@@ -3,7 +3,7 @@
  * ACPI tables (ACPI 6.4 ch. 5): finding and reading the firmware's, and writing those the control domain gets instead.
  *
  * Pure functions on bytes. Nothing in a table is trusted: every length is checked, and reading beyond a table gives
- * zeros. Tables of the machine are reached through struct acpi_source, so that tests play firmware. There is no
+ * zeros. Tables of the machine are reached through acpi_map(), so that tests play firmware. There is no
  * interpreter for AML, and none is needed: the control domain's kernel has one.
  */
 #pragma once
@@ -14,11 +14,8 @@
 #define ACPI_TABLE_MAX MIB(16) /* larger ones are taken for garbage */
 #define ACPI_RSDP_SIZE 36u
 
-/* `map` gives a pointer to `size` readable bytes at `at` that stays valid, or NULL: nothing is to be read there. */
-struct acpi_source {
-    const void *(*map)(void *data, paddr_t at, size_t size);
-    void *data;
-};
+/* board.c: `size` readable bytes at `at`, for ever; NULL: nothing is to be read there. */
+const void *acpi_map(paddr_t at, size_t size);
 
 /* A table, or a structure inside one. */
 struct acpi_table {
@@ -32,15 +29,14 @@ uint64_t acpi_field(const struct acpi_table *t, uint32_t offset, unsigned size);
 /* False for a table of size 0, which stands for none: its fields are 0 too. */
 bool acpi_is(const struct acpi_table *t, const char *signature);
 /* The header and length are sane and all of it can be read. The checksum is another matter (firmware gets it wrong). */
-bool acpi_table_at(const struct acpi_source *s, paddr_t at, struct acpi_table *out);
+bool acpi_table_at(paddr_t at, struct acpi_table *out);
 
 /* The root table (XSDT) that the root pointer at `rsdp` names; the checksums of both must be right. */
-bool acpi_root(const struct acpi_source *s, paddr_t rsdp, struct acpi_table *root);
+bool acpi_root(paddr_t rsdp, struct acpi_table *root);
 /* Table number *index of the root table or the next that can be read, *index moved on behind it; false: no more. */
-bool acpi_next_table(const struct acpi_source *s, const struct acpi_table *root, unsigned *index,
-                     struct acpi_table *out);
+bool acpi_next_table(const struct acpi_table *root, unsigned *index, struct acpi_table *out);
 /* The first with this signature, or one of size 0. */
-struct acpi_table acpi_find(const struct acpi_source *s, const struct acpi_table *root, const char *signature);
+struct acpi_table acpi_find(const struct acpi_table *root, const char *signature);
 /* The structure at *at of a list in which each has its length behind its type, both of `width` bytes; *at is moved on
  * behind it. False: no more, or what follows (*at < size) is malformed. */
 bool acpi_next_part(const struct acpi_table *list, uint32_t *at, unsigned width, struct acpi_table *out);
@@ -62,7 +58,7 @@ struct acpi_fadt {
     uint64_t reset_address;                        /* 0: no such register */
 };
 
-bool acpi_parse_fadt(const struct acpi_table *fadt, struct acpi_fadt *out);
+struct acpi_fadt acpi_parse_fadt(const struct acpi_table *fadt);
 
 /* Buses of a segment whose configuration space is in memory: bus 0's would be at `base`. */
 struct acpi_ecam {
@@ -71,15 +67,15 @@ struct acpi_ecam {
     uint8_t first_bus, last_bus;
 };
 
-/* Start with *at = 0. Entries that make no sense are left out. */
-bool acpi_mcfg_next(const struct acpi_table *mcfg, uint32_t *at, struct acpi_ecam *out);
+/* How many there are, at most `max`. Entries that make no sense are left out. */
+unsigned acpi_parse_mcfg(const struct acpi_table *mcfg, struct acpi_ecam *out, unsigned max);
 
 paddr_t acpi_hpet_base(const struct acpi_table *hpet); /* 0: none in memory */
 
 /* --- tables for the control domain; each returns the bytes written, 0: `size` is too small -------------------------
  */
 struct acpi_madt_plan {
-    const uint32_t *apic_ids; /* of vCPUs 0 .. nr_cpus - 1; their processor uid is their number */
+    const uint32_t *apic_ids; /* of vCPUs 0 .. nr_cpus - 1, below 255; their processor uid is their number */
     unsigned nr_cpus;
     const struct acpi_table *host; /* overrides and NMI sources are taken from here */
     const struct acpi_ioapic *ioapics;
@@ -89,6 +85,5 @@ struct acpi_madt_plan {
 size_t acpi_build_madt(uint8_t *out, size_t size, const struct acpi_madt_plan *plan);
 /* The list `root` without tables about what the hypervisor keeps (IOMMUs) or hides (NUMA, the host's APIC ids), and
  * with the MADT at `madt`. */
-size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_source *s, const struct acpi_table *root,
-                       paddr_t madt);
-size_t acpi_build_rsdp(uint8_t *out, size_t size, paddr_t xsdt);
+size_t acpi_build_xsdt(uint8_t *out, size_t size, const struct acpi_table *root, paddr_t madt);
+void acpi_build_rsdp(uint8_t *out, paddr_t xsdt); /* ACPI_RSDP_SIZE bytes */

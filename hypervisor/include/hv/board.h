@@ -23,9 +23,9 @@ struct board_line {
 };
 
 struct board {
-    paddr_t rsdp, hpet;
-    struct acpi_table madt, ivrs, dmar; /* size 0: none */
-    struct acpi_facs *facs;             /* NULL: none */
+    paddr_t hpet;
+    struct acpi_table xsdt, madt, ivrs, dmar; /* size 0: none */
+    struct acpi_facs *facs;                   /* NULL: none */
     struct acpi_fadt fadt;
     unsigned nr_ioapics, nr_ecam;
     struct acpi_ioapic ioapic[BOARD_MAX_IOAPICS];
@@ -37,5 +37,4 @@ extern struct board hv_board;
 
 /* Reads the tables that the root pointer leads to. Stops when the computer has none. */
 void board_init(paddr_t rsdp);
-void pci_init(void);                            /* maps configuration space */
-extern const struct acpi_source hv_acpi_source; /* how the machine's tables are read */
+void pci_init(void); /* maps configuration space */

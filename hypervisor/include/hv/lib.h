@@ -14,10 +14,9 @@ void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
-int strncmp(const char *a, const char *b, size_t n);
 
-/* Always ends `to` with a zero byte when size > 0. Returns the length of `from`. */
-size_t str_copy(char *to, const char *from, size_t size);
+/* As much of `from` as there is room for, and a zero byte; size > 0. */
+void str_copy(char *to, const char *from, size_t size);
 
 /*
  * %d %u %x with l, the flag 0 and a width; %s with a width; %c %%. From anything else on the format

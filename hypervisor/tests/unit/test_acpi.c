@@ -8,12 +8,10 @@
 
 static uint8_t memory[8192];
 
-static const void *map(void *data, paddr_t at, size_t size)
+const void *acpi_map(paddr_t at, size_t size)
 {
     return at <= sizeof(memory) && size <= sizeof(memory) - at ? memory + at : NULL;
 }
-
-static const struct acpi_source source = { map, NULL };
 
 static void table(paddr_t at, const char *signature, uint32_t size)
 {
@@ -36,12 +34,12 @@ static uint8_t sum(const struct acpi_table *t)
 
 int main(void)
 {
-    static const uint32_t ids[] = { 0, 2, 300 };
+    static const uint32_t ids[] = { 0, 2, 254 };
     static const uint8_t override[] = { 2, 10, 0, 9, 20, 0, 0, 0, 0x0f, 0 };
     struct acpi_table root, t, host;
     struct acpi_ioapic ioapic = { 7, 0xfec00000, 24 };
-    struct acpi_ecam ecam;
-    uint32_t at = 0;
+    struct acpi_ecam ecam[2];
+    uint32_t at;
     unsigned index = 0;
 
     memcpy(memory + 0x400 + 44, override, sizeof(override));
@@ -54,32 +52,32 @@ int main(void)
     memory[0x500 + 71] = 255;
     table(0x500, "MCFG", 76);
     table(0x600, "DMAR", 48);
-    CHECK(acpi_table_at(&source, 0x400, &host) && !acpi_table_at(&source, 0, &t));
+    CHECK(acpi_table_at(0x400, &host) && !acpi_table_at(0, &t));
 
     uint64_t list[] = { 0x400, 0x500, 0x600, 1ull << 60, ~0ull };
     memcpy(memory + 0x300 + ACPI_HEADER, list, sizeof(list));
     table(0x300, "XSDT", ACPI_HEADER + sizeof(list));
-    CHECK(acpi_build_rsdp(memory + 0x100, 35, 0x300) == 0 && acpi_build_rsdp(memory + 0x100, 36, 0x300) == 36);
-    CHECK(acpi_root(&source, 0x100, &root) && acpi_find(&source, &root, "DMAR").at == 0x600);
-    t = acpi_find(&source, &root, "IVRS");
-    CHECK(!t.size && !acpi_mcfg_next(&t, &at, &ecam) && !acpi_is(&t, "IVRS") && !acpi_field(&t, 0, 4));
-    t = acpi_find(&source, &root, "MCFG");
-    CHECK(acpi_mcfg_next(&t, &at, &ecam) && ecam.base == base && ecam.last_bus == 255 && ecam.first_bus == 3);
-    CHECK(!acpi_mcfg_next(&t, &at, &ecam));
-    at = 0;
+    acpi_build_rsdp(memory + 0x100, 0x300);
+    CHECK(acpi_root(0x100, &root) && acpi_find(&root, "DMAR").at == 0x600);
+    t = acpi_find(&root, "IVRS");
+    CHECK(!t.size && !acpi_parse_mcfg(&t, ecam, 2) && !acpi_parse_fadt(&t).pm1a_control && !acpi_is(&t, "IVRS") &&
+          !acpi_field(&t, 0, 4));
+    t = acpi_find(&root, "MCFG");
+    CHECK(acpi_parse_mcfg(&t, ecam, 2) == 1 && acpi_parse_mcfg(&t, ecam, 0) == 0);
+    CHECK(ecam[0].base == base && ecam[0].last_bus == 255 && ecam[0].first_bus == 3);
     memory[0x108]++;
-    CHECK(!acpi_root(&source, 0x100, &t));
+    CHECK(!acpi_root(0x100, &t));
 
     struct acpi_madt_plan plan = { ids, 3, &host, &ioapic, 1 };
     size_t n = acpi_build_madt(memory + 0x1000, 0x800, &plan);
-    CHECK(n == 44 + 8 + 8 + 16 + 12 + 10 && acpi_build_madt(memory + 0x1800, n - 1, &plan) == 0);
-    CHECK(acpi_table_at(&source, 0x1000, &t) && sum(&t) == 0);
+    CHECK(n == 44 + 8 + 8 + 8 + 12 + 10 && acpi_build_madt(memory + 0x1800, n - 1, &plan) == 0);
+    CHECK(acpi_table_at(0x1000, &t) && sum(&t) == 0);
     static const uint8_t parts[] = {
-        0, 8,  0, 0, 1,    0, 0,    0,                               /* CPU 0 */
-        0, 8,  1, 2, 1,    0, 0,    0,                               /* CPU 1, APIC id 2 */
-        9, 16, 0, 0, 0x2c, 1, 0,    0,    1,    0, 0, 0, 2, 0, 0, 0, /* CPU 2, APIC id 300 */
-        1, 12, 7, 0, 0,    0, 0xc0, 0xfe, 24,   0, 0, 0,             /* IOAPIC */
-        2, 10, 0, 9, 20,   0, 0,    0,    0x0f, 0,                   /* the firmware's override */
+        0, 8,  0, 0,   1,  0, 0,    0,                   /* CPU 0 */
+        0, 8,  1, 2,   1,  0, 0,    0,                   /* CPU 1, APIC id 2 */
+        0, 8,  2, 254, 1,  0, 0,    0,                   /* CPU 2, APIC id 254 */
+        1, 12, 7, 0,   0,  0, 0xc0, 0xfe, 24,   0, 0, 0, /* IOAPIC */
+        2, 10, 0, 9,   20, 0, 0,    0,    0x0f, 0,       /* the firmware's override */
     };
     CHECK(t.size == 44 + sizeof(parts) && memcmp(t.bytes + 44, parts, sizeof(parts)) == 0);
     struct acpi_table part;
@@ -91,9 +89,9 @@ int main(void)
     at = ACPI_MADT_PARTS;
     CHECK(!acpi_next_part(&host, &at, 1, &part) && at == ACPI_MADT_PARTS);
 
-    n = acpi_build_xsdt(memory + 0x1800, 0x800, &source, &root, 0x1000);
-    CHECK(n == ACPI_HEADER + 16 && acpi_table_at(&source, 0x1800, &root) && sum(&root) == 0);
-    CHECK(acpi_next_table(&source, &root, &index, &t) && t.at == 0x1000);
-    CHECK(acpi_next_table(&source, &root, &index, &t) && t.at == 0x500 && !acpi_next_table(&source, &root, &index, &t));
+    n = acpi_build_xsdt(memory + 0x1800, 0x800, &root, 0x1000);
+    CHECK(n == ACPI_HEADER + 16 && acpi_table_at(0x1800, &root) && sum(&root) == 0);
+    CHECK(acpi_next_table(&root, &index, &t) && t.at == 0x1000);
+    CHECK(acpi_next_table(&root, &index, &t) && t.at == 0x500 && !acpi_next_table(&root, &index, &t));
     return 0;
 }

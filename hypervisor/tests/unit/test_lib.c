@@ -14,7 +14,6 @@ void *hv_memmove(void *to, const void *from, size_t n);
 void *hv_memset(void *to, int byte, size_t n);
 int hv_memcmp(const void *a, const void *b, size_t n);
 size_t hv_strlen(const char *s);
-int hv_strncmp(const char *a, const char *b, size_t n);
 int hv_snprintf(char *out, size_t size, const char *format, ...);
 
 static int sign(int n) { return (n > 0) - (n < 0); }
@@ -47,15 +46,12 @@ static void test_strings(void)
     static const char *const words[] = { "", "a", "ab", "abc", "abd", "b", "\xff", "abcdefghijklmnop" };
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
         CHECK(hv_strlen(words[i]) == strlen(words[i]));
-        for (unsigned k = 0; k < ARRAY_SIZE(words); k++) {
-            for (unsigned n = 0; n < 20; n++)
-                CHECK(sign(hv_strncmp(words[i], words[k], n)) == sign(strncmp(words[i], words[k], n)));
-        }
     }
     char out[4] = "xyz";
-    CHECK(str_copy(out, "abcdef", 4) == 6 && strcmp(out, "abc") == 0);
-    CHECK(str_copy(out, "q", 1) == 1 && out[0] == 0 && out[1] == 'b');
-    CHECK(str_copy(out, "q", 0) == 1 && out[1] == 'b');
+    str_copy(out, "abcdef", 4);
+    CHECK(strcmp(out, "abc") == 0);
+    str_copy(out, "q", 1);
+    CHECK(out[0] == 0 && out[1] == 'b');
 }
 
 #define SAME(limit, ...)                                                                                               \
