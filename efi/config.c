@@ -51,7 +51,7 @@ static char *trim(char *text)
 
 static bool is_same(const char *a, const char *b)
 {
-    return !strncmp(a, b, CONFIG_LINE);
+    return strlen(a) == strlen(b) && !memcmp(a, b, strlen(a));
 }
 
 static bool begin_entry(struct parser *p, char *line)
