@@ -11,7 +11,7 @@ void paging_build(uint64_t *pool, uint64_t gib, uint64_t image, uint64_t image_s
     uint64_t *const upper = pool + 512, *const lower = pool + 1024, *const level3 = pool + 1536,
                     *const level2 = pool + 2048;
 
-    pool[0] = (uintptr_t)level3 | PRESENT_WRITE;
+    pool[0] = pool[HV_DIRECT_MAP >> 39 & 511] = (uintptr_t)level3 | PRESENT_WRITE;
     pool[HV_IMAGE_BASE >> 39 & 511] = (uintptr_t)upper | PRESENT_WRITE;
     upper[HV_IMAGE_BASE >> 30 & 511] = (uintptr_t)lower | PRESENT_WRITE;
     for (uint64_t i = 0; i * TWO_MIB < image_size; i++)

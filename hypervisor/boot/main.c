@@ -22,12 +22,9 @@ const struct hv_ops *hv;
 
 static void read_features(void)
 {
-    struct cpuid_result one = cpuid(1, 0), top = cpuid(0x80000000, 0), seven = cpuid(7, 0), ext = { 0 };
-    if (top.eax >= 0x80000001)
-        ext = cpuid(0x80000001, 0);
+    struct cpuid_result one = cpuid(1, 0), top = cpuid(0x80000000, 0), seven = cpuid(7, 0), ext = cpuid(0x80000001, 0);
     hv_features.x2apic = one.ecx & BIT(21);
     hv_features.xsave = one.ecx & BIT(26);
-    hv_features.mca = one.edx & BIT(14);
     hv_features.smep = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(7);
     hv_features.smap = cpuid(0, 0).eax >= 7 && seven.ebx & BIT(20);
     hv_features.gigabyte_pages = ext.edx & BIT(26);
@@ -46,9 +43,8 @@ static void read_memory_map(void)
         [BOOT_RAM] = 1,          [BOOT_LOADER] = 1,   [BOOT_ACPI] = 3, [BOOT_ACPI_NVS] = 4, [BOOT_RUNTIME_CODE] = 2,
         [BOOT_RUNTIME_DATA] = 2, [BOOT_RESERVED] = 2, [BOOT_MMIO] = 2, [BOOT_UNUSABLE] = 5, [BOOT_PERSISTENT] = 7,
     };
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
     unsigned count = 0;
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++) {
         uint8_t type = r->kind < ARRAY_SIZE(types) ? types[r->kind] : 2;
         struct e820entry *last = count ? &map[count - 1] : NULL;
         if (type == 1)
@@ -77,9 +73,8 @@ static void choose_vendor(void)
 /* What the loader left: kernel, initrd and this information itself, but not the image. */
 static void boot_free(void)
 {
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
     uint64_t image = hv_bootinfo->image_start, image_end = image + ROUND_UP(hv_bootinfo->image_size, PAGE_SIZE);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++) {
         if (r->kind != BOOT_LOADER)
             continue;
         if ((image > r->start && frame_add_ram(r->start, MIN(image, r->end))) ||
@@ -94,11 +89,14 @@ noreturn void hv_main(const struct bootinfo *info)
     uint64_t entered = rdtsc();
     struct cpu *c = cpu_alloc(0, 0);
     wrmsr(MSR_GS_BASE, (uint64_t)c);
-    str_copy(hv_machine.command_line, (const char *)info->hypervisor_command_line, sizeof(hv_machine.command_line));
+    hv_bootinfo = paddr_ptr((paddr_t)info);
+    hv_ranges = paddr_ptr(info->ranges);
+    hv_ranges_end = hv_ranges + info->nr_ranges;
+    str_copy(hv_machine.command_line, paddr_ptr(info->hypervisor_command_line), sizeof(hv_machine.command_line));
     console_init(hv_machine.command_line);
     log_line("Bulkhead hypervisor %s at %lx, loaded by bulkhead.efi", HV_VERSION, info->image_start);
     read_features();
-    paging_init(info);
+    paging_init();
     traps_init(c);
     c->stack_top = stack_alloc();
     smp_reserve();

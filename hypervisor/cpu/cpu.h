@@ -56,7 +56,7 @@ static inline struct cpu *this_cpu(void)
 
 /* What was found about this computer; the same on all CPUs. */
 struct cpu_features {
-    bool rdtscp, x2apic, gigabyte_pages, smep, smap, nrips, ibpb, xsave, mca;
+    bool rdtscp, x2apic, gigabyte_pages, smep, smap, nrips, ibpb, xsave;
     uint32_t asids;
     uint64_t xcr0; /* state components that are switched */
 };
@@ -75,7 +75,7 @@ const struct boot_range *boot_range_at(paddr_t address);
 
 /* --- paging.c: the hypervisor's own address space ----------------------------------------------------------------- */
 /* Builds it from the loader's map; afterwards RAM is in the direct map and the allocator has what is free. */
-void paging_init(const struct bootinfo *info);
+void paging_init(void);
 void paging_load(void); /* this CPU: CR3, CR4, EFER, PAT */
 /* Maps a range in the page tables of `tree`, which are made as needed; entries there are replaced. False: no memory. */
 #define PTE_P BIT(0)
@@ -84,9 +84,8 @@ void paging_load(void); /* this CPU: CR3, CR4, EFER, PAT */
 bool paging_map(paddr_t tree, uint64_t va, paddr_t pa, uint64_t size, uint64_t flags);
 /* A stack with an unmapped page below; its top. */
 uint64_t stack_alloc(void);
-/* Identity-maps one page for the APs' first steps, and takes it back. */
-paddr_t paging_trampoline(paddr_t page);
-void paging_trampoline_done(paddr_t page);
+/* Identity-maps one page for the APs' first steps, or takes it back. CR3 for them. */
+paddr_t paging_trampoline(paddr_t page, bool mapped);
 
 /* --- traps.c -------------------------------------------------------------------------------------------------------
  */

@@ -27,8 +27,7 @@ static spinlock_t runtime_lock = SPINLOCK(LOCK_CONSOLE - 3);
 
 static bool map_firmware(void)
 {
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++) {
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++) {
         bool device = r->kind == BOOT_MMIO;
         if (r->efi_attributes & ATTRIBUTE_RUNTIME && !paging_map(ptr_paddr(root), r->start, r->start, r->end - r->start,
                                                                  PTE_P | PTE_W | (device ? PTE_UNCACHED : 0)))

@@ -11,14 +11,14 @@ struct cpu *hv_cpus[MAX_CPUS];
 unsigned hv_nr_cpus = 1;
 struct cpu_features hv_features;
 const struct bootinfo *hv_bootinfo;
+const struct boot_range *hv_ranges, *hv_ranges_end;
 
 static spinlock_t pci_port_lock = SPINLOCK(LOCK_CONSOLE - 2);
 static uint8_t *ecam[BOARD_MAX_ECAM];
 
 const struct boot_range *boot_range_at(paddr_t address)
 {
-    const struct boot_range *r = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++, r++)
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++)
         if (address >= r->start && address < r->end)
             return r;
     return NULL;
@@ -27,7 +27,7 @@ const struct boot_range *boot_range_at(paddr_t address)
 unsigned metal_cpu(void) { return this_cpu()->id; }
 unsigned metal_nr_cpus(void) { return hv_nr_cpus; }
 void metal_kick(unsigned cpu) { apic_ipi(hv_cpus[cpu]->apic_id, VECTOR_KICK); }
-void metal_wbinvd(void) { wbinvd(); }
+void metal_wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
 uint32_t metal_port_read(uint16_t port, unsigned size)
 {

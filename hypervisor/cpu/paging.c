@@ -33,13 +33,10 @@ struct frame *const hv_frame_table = (struct frame *)FRAME_TABLE;
 extern char hv_image[], hv_text_end[], hv_rodata_end[], hv_image_end[];
 
 static paddr_t root;
-static bool on_own_tables;
 static paddr_t early_low, early_top; /* RAM that tables are taken from, downwards, until the allocator is there */
 static bool allocator_ready;
 static spinlock_t window_lock = SPINLOCK(LOCK_FRAME - 1); /* new tables come from the allocator */
 static uint64_t window_next = WINDOW;
-
-static uint64_t *table_at(paddr_t p) { return on_own_tables ? paddr_ptr(p) : (uint64_t *)p; }
 
 /* 0: no memory; only when the control domain may have used it up. */
 static paddr_t table_new(void)
@@ -51,7 +48,7 @@ static paddr_t table_new(void)
     if (early_top - early_low < PAGE_SIZE)
         panic("Too little memory below 4 GiB for page tables.");
     early_top -= PAGE_SIZE;
-    memset(table_at(early_top), 0, PAGE_SIZE);
+    zero_page(paddr_ptr(early_top));
     return early_top;
 }
 
@@ -59,7 +56,7 @@ static paddr_t table_new(void)
 static uint64_t *entry_for(paddr_t tree, uint64_t va, unsigned level)
 {
     for (unsigned l = 4; l > level; l--) {
-        uint64_t *entry = &table_at(tree)[va >> (12 + 9 * (l - 1)) & 511];
+        uint64_t *entry = (uint64_t *)paddr_ptr(tree) + (va >> (12 + 9 * (l - 1)) & 511);
         paddr_t table = *entry ? 0 : table_new();
         if (!*entry && !table)
             return NULL;
@@ -68,7 +65,7 @@ static uint64_t *entry_for(paddr_t tree, uint64_t va, unsigned level)
         BUG_ON(*entry & PTE_LARGE);
         tree = *entry & PTE_ADDRESS;
     }
-    return &table_at(tree)[va >> (12 + 9 * (level - 1)) & 511];
+    return (uint64_t *)paddr_ptr(tree) + (va >> (12 + 9 * (level - 1)) & 511);
 }
 
 bool paging_map(paddr_t tree, uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
@@ -98,10 +95,9 @@ static void map(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
 }
 
 /* The largest free range the loader's tables reach gives the first table pages. */
-static void early_init(const struct bootinfo *info, const struct boot_range *ranges)
+static void early_init(void)
 {
-    for (unsigned i = 0; i < info->nr_ranges; i++) {
-        const struct boot_range *r = &ranges[i];
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++) {
         uint64_t end = MIN(r->end, GIB(4));
         if (r->kind == BOOT_RAM && end > r->start && end - r->start > early_top - early_low) {
             early_low = r->start;
@@ -112,19 +108,19 @@ static void early_init(const struct bootinfo *info, const struct boot_range *ran
         panic("The firmware gives no memory below 4 GiB.");
 }
 
-static void map_image(const struct bootinfo *info)
+static void map_image(void)
 {
-    paddr_t pa = info->image_start;
+    paddr_t pa = hv_bootinfo->image_start;
     uint64_t text = (uint64_t)hv_image, ro = (uint64_t)hv_text_end, rw = (uint64_t)hv_rodata_end;
     map(text, pa, ro - text, PTE_P | PTE_GLOBAL);
     map(ro, pa + (ro - text), rw - ro, PTE_P | PTE_NX | PTE_GLOBAL);
     map(rw, pa + (rw - text), (uint64_t)hv_image_end - rw, DATA);
 }
 
-static void map_ram(const struct bootinfo *info, const struct boot_range *r)
+static void map_ram(const struct boot_range *r)
 {
-    paddr_t image_end = info->image_start + ROUND_UP(info->image_size, PAGE_SIZE);
-    paddr_t cut = MIN(MAX(info->image_start, r->start), r->end), after = MIN(MAX(image_end, r->start), r->end);
+    paddr_t image = hv_bootinfo->image_start, image_end = image + ROUND_UP(hv_bootinfo->image_size, PAGE_SIZE);
+    paddr_t cut = MIN(MAX(image, r->start), r->end), after = MIN(MAX(image_end, r->start), r->end);
     map(hv_direct_map + r->start, r->start, cut - r->start, DATA);
     map(hv_direct_map + after, after, r->end - after, DATA);
 }
@@ -152,38 +148,33 @@ void paging_load(void)
 /* The loader's memory is given away later; what is asked for after that is copied. Strings are not. */
 static void keep_bootinfo(void)
 {
-    uint64_t size = hv_bootinfo->nr_ranges * sizeof(struct boot_range);
+    size_t size = (uintptr_t)hv_ranges_end - (uintptr_t)hv_ranges;
     unsigned order = 0;
     while (PAGE_SIZE << order < sizeof(struct bootinfo) + size)
         order++;
     struct bootinfo *copy = pages_alloc(order);
     BUG_ON(!copy);
     *copy = *hv_bootinfo;
-    memcpy(copy + 1, paddr_ptr(copy->ranges), size);
-    copy->ranges = ptr_paddr(copy + 1);
     hv_bootinfo = copy;
+    hv_ranges = memcpy(copy + 1, hv_ranges, size);
+    hv_ranges_end = hv_ranges + copy->nr_ranges;
     const struct boot_range *r = boot_range_at(copy->efi_vendor);
     if (!r || (r->kind != BOOT_RUNTIME_CODE && r->kind != BOOT_RUNTIME_DATA))
         copy->efi_vendor = 0; /* not where it stays */
 }
 
-void paging_init(const struct bootinfo *info)
+void paging_init(void)
 {
-    const struct boot_range *ranges = (const struct boot_range *)info->ranges;
-    early_init(info, ranges);
+    early_init();
     root = table_new();
-    map_image(info);
-    for (unsigned i = 0; i < info->nr_ranges; i++)
-        if (ranges[i].kind <= BOOT_RUNTIME_DATA) {
-            map_ram(info, &ranges[i]);
-            prepare_frame_table(&ranges[i]);
+    map_image();
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++)
+        if (r->kind <= BOOT_RUNTIME_DATA) {
+            map_ram(r);
+            prepare_frame_table(r);
         }
     paging_load();
-    on_own_tables = true;
-    hv_bootinfo = paddr_ptr((paddr_t)info);
-    ranges = paddr_ptr(hv_bootinfo->ranges);
-    for (unsigned i = 0; i < hv_bootinfo->nr_ranges; i++) {
-        const struct boot_range *r = &ranges[i];
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++) {
         if (r->kind != BOOT_RAM)
             continue;
         /* What the tables above were taken from is not free any more; it lies at the end of what was reached. */
@@ -227,16 +218,11 @@ void *metal_map_mmio(paddr_t base, size_t size)
 }
 
 /* Its tables are kept for the next start. */
-paddr_t paging_trampoline(paddr_t page)
+paddr_t paging_trampoline(paddr_t page, bool mapped)
 {
-    map(page, page, PAGE_SIZE, PTE_P);
-    return root;
-}
-
-void paging_trampoline_done(paddr_t page)
-{
-    *entry_for(root, page, 1) = 0;
+    map(page, page, PAGE_SIZE, mapped ? PTE_P : 0);
     invlpg((void *)page);
+    return root;
 }
 
 void zero_page(void *page)

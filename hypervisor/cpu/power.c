@@ -31,8 +31,6 @@
 #define SLEEP_ENABLE BIT(13)
 #define FALL_ASLEEP_US 5000000
 #define RESET_US 100000 /* until the next way is tried */
-#define ACPI_SPACE_MEMORY 0
-#define ACPI_SPACE_PORT 1
 
 /* The sleep under way: written by the vCPU that sets `parking`, read by the first CPU when the others are parked. */
 static _Atomic bool parking;
@@ -46,10 +44,8 @@ static struct {
 static noreturn void machine_reset(void)
 {
     static const struct descriptor_pointer none;
-    if (hv_board.fadt.reset_address && hv_board.fadt.reset_space == ACPI_SPACE_PORT)
-        outb(hv_board.fadt.reset_address, hv_board.fadt.reset_value);
-    else if (hv_board.fadt.reset_address && hv_board.fadt.reset_space == ACPI_SPACE_MEMORY)
-        *(volatile uint8_t *)paddr_ptr(hv_board.fadt.reset_address) = hv_board.fadt.reset_value;
+    if (hv_board.fadt.reset)
+        outb(hv_board.fadt.reset, hv_board.fadt.reset_value);
     delay_us(RESET_US);
     outb(0xcf9, 0x0e);
     outb(0x64, 0xfe);
@@ -154,7 +150,7 @@ static noreturn void fall_asleep(void)
     clock_suspend();
     hv_board.facs->waking_vector = smp_waking_vector();
     hv_board.facs->x_waking_vector = 0;
-    wbinvd();
+    metal_wbinvd();
     write_pm1(sleep.pm1a, sleep.pm1b);
     delay_us(FALL_ASLEEP_US);
     log_line("It does not fall asleep.");
@@ -166,7 +162,7 @@ void power_park(void)
     struct cpu *c = this_cpu();
     if (!c->id)
         fall_asleep();
-    wbinvd();
+    metal_wbinvd();
     store_release(&c->online, false); /* pairs with fall_asleep() */
     halt_for_ever();
 }

@@ -60,7 +60,7 @@ noreturn void cpu_main(struct cpu *c)
 /* Leads who comes by the trampoline to cpu_main(c). */
 static void prepare(struct cpu *c)
 {
-    uint64_t words[] = { trampoline, paging_trampoline(trampoline) };
+    uint64_t words[] = { trampoline, paging_trampoline(trampoline, true) };
     memcpy(paddr_ptr(trampoline), ap_trampoline, ap_trampoline_end - ap_trampoline);
     memcpy(paddr_ptr(trampoline + (ap_words - ap_trampoline)), words, sizeof(words));
     starting_cpu = c;
@@ -109,7 +109,7 @@ void smp_start(void)
         else
             log_line("The processor with APIC id %u does not start; it is left out.", list[i].apic_id);
     }
-    paging_trampoline_done(trampoline);
+    paging_trampoline(trampoline, false);
 }
 
 paddr_t smp_waking_vector(void)
@@ -123,5 +123,5 @@ void smp_resume(void)
     for (unsigned i = 1; i < hv_nr_cpus; i++)
         if (!start_one(hv_cpus[i]))
             panic("CPU %u does not wake up.", i);
-    paging_trampoline_done(trampoline);
+    paging_trampoline(trampoline, false);
 }

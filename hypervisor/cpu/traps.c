@@ -76,8 +76,6 @@ static void mce_report(void)
 /* All errors are to be told of. What is in the banks is from before the start: the firmware's to report. */
 static void mce_enable(void)
 {
-    if (!hv_features.mca)
-        return;
     uint64_t cap = rdmsr(MSR_MCG_CAP);
     for (unsigned bank = 0; bank < (cap & 0xff); bank++) {
         wrmsr(MSR_MC_CTL(bank), ~0ull);

@@ -110,7 +110,6 @@ static inline noreturn void halt_for_ever(void)
     for (;;)
         __asm__ volatile("cli; hlt");
 }
-static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 
 struct packed descriptor_pointer {
     uint16_t limit;

@@ -212,9 +212,8 @@ static void leave_out(void *data, uint64_t first, uint64_t count)
 static void give_iomem(struct builder *b)
 {
     struct domain *d = b->d;
-    const struct boot_range *r = paddr_ptr(b->info->ranges);
     must(rangeset_init(&d->iomem, (1ull << (hv_machine.physical_bits - PAGE_SHIFT)) - 1), "its registers");
-    for (unsigned i = 0; i < b->info->nr_ranges; i++, r++)
+    for (const struct boot_range *r = hv_ranges; r < hv_ranges_end; r++)
         if (r->kind == BOOT_RAM || r->kind == BOOT_LOADER || r->kind == BOOT_RUNTIME_CODE)
             leave_out(d, r->start >> PAGE_SHIFT, (r->end - r->start) >> PAGE_SHIFT);
     leave_out(d, LAPIC_PAGE, 1);

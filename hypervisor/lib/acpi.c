@@ -101,9 +101,8 @@ struct acpi_fadt acpi_parse_fadt(const struct acpi_table *t)
         .pm1a_control = port_of(t, 172, 64),
         .pm1b_control = port_of(t, 184, 68),
         .pm_timer = port_of(t, 208, 76),
-        .reset_space = acpi_field(t, 116, 1),
+        .reset = acpi_field(t, 112, 4) & BIT(10) ? port_of(t, 116, ~0u) : 0,
         .reset_value = acpi_field(t, 128, 1),
-        .reset_address = acpi_field(t, 112, 4) & BIT(10) ? acpi_field(t, 120, 8) : 0,
     };
 }
 

@@ -38,7 +38,8 @@ static void test_paging(uint64_t gib)
     memset(pool, 0, pages * 4096);
     paging_build(pool, gib, IMAGE, 0x304000);
     for (uint64_t i = 0; i < gib; i++)
-        CHECK(walk((i << 30) + 0x12345678) == (i << 30) + 0x12345678);
+        CHECK(walk((i << 30) + 0x12345678) == (i << 30) + 0x12345678 &&
+              walk(HV_DIRECT_MAP + (i << 30) + 0x12345678) == (i << 30) + 0x12345678);
     CHECK(walk((gib << 30) - 1) == (gib << 30) - 1 && walk(0) == 0);
     CHECK(gib == PAGING_MAX_GIB || walk(gib << 30) == FAULT);
     CHECK(walk(HV_IMAGE_BASE) == IMAGE && walk(HV_IMAGE_BASE + 0x303fff) == IMAGE + 0x303fff);

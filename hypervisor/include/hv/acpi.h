@@ -53,9 +53,8 @@ struct acpi_ioapic {
 /* --- others ------------------------------------------------------------------------------------------------------ */
 struct acpi_fadt {
     paddr_t facs;
-    uint16_t pm1a_control, pm1b_control, pm_timer; /* ports; 0: none */
-    uint8_t reset_space, reset_value;              /* 0: memory, 1: ports */
-    uint64_t reset_address;                        /* 0: no such register */
+    uint16_t pm1a_control, pm1b_control, pm_timer, reset; /* ports; 0: none */
+    uint8_t reset_value;
 };
 
 struct acpi_fadt acpi_parse_fadt(const struct acpi_table *fadt);

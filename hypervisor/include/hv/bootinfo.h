@@ -4,8 +4,8 @@
  * pages that the memory map below calls BOOT_LOADER. Valid until boot_free().
  *
  * State at the jump: 64-bit mode, interrupts off, boot services left; the loader's page tables map the first 4 GiB and
- * the loader's own memory one to one and the image at HV_IMAGE_BASE, all writable and executable; RDI holds the
- * physical address of this struct; RSP is a stack of at least 16 KiB.
+ * the loader's own memory one to one and at HV_DIRECT_MAP, and the image at HV_IMAGE_BASE, all writable and executable;
+ * RDI holds the physical address of this struct; RSP is a stack of at least 16 KiB.
  *
  * The image is flat, without headers: what is at HV_IMAGE_BASE is entered, and 8 bytes behind it stands (64 bits) how
  * much memory the image takes, with its .bss, which the loader clears.
@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 
+#define HV_DIRECT_MAP 0xffff800000000000ull
 #define HV_IMAGE_BASE 0xffffffff80000000ull
 #define HV_IMAGE_ALIGN 0x200000ull
 

@@ -36,3 +36,4 @@ extern struct machine hv_machine;
 
 /* What the loader told. The kernel, the initrd and the strings it points to are gone after boot_free(). */
 extern const struct bootinfo *hv_bootinfo;
+extern const struct boot_range *hv_ranges, *hv_ranges_end; /* the firmware's memory map */

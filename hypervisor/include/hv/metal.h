@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <hv/bootinfo.h>
 #include <hv/types.h>
 
 struct vcpu;
@@ -17,7 +18,7 @@ struct domain;
 #ifdef HV_HOST
 extern uintptr_t hv_direct_map;
 #else
-#define hv_direct_map 0xffff800000000000ul
+#define hv_direct_map HV_DIRECT_MAP
 #endif
 
 static inline void *paddr_ptr(paddr_t p) { return (void *)(hv_direct_map + p); }
