@@ -124,8 +124,6 @@ static unsigned table_order(const struct iommu_unit *u)
     return order;
 }
 
-static uint32_t own_sbdf(const struct iommu_unit *u) { return (uint32_t)u->place->segment << 16 | u->place->bdf; }
-
 static int amdvi_probe(struct iommu_unit *u)
 {
     uint64_t features = *unit_reg64(u, REG_FEATURES);
@@ -134,7 +132,7 @@ static int amdvi_probe(struct iommu_unit *u)
     iommu_format.remaps &= !!(features & FEATURE_WIDE_ENTRIES);
     iommu_format.wide &= !!(features & FEATURE_X2APIC);
     /* NpCache; QEMU sets it. */
-    iommu_format.holes_cached |= metal_pci_read(own_sbdf(u), u->place->capability, 4) >> 26 & 1;
+    iommu_format.holes_cached |= metal_pci_read(u->place->sbdf, u->place->capability, 4) >> 26 & 1;
     return 0;
 }
 
@@ -203,16 +201,16 @@ static int amdvi_enable(struct iommu_unit *u)
 
 /* --- devices -------------------------------------------------------------------------------------------- */
 
+/* The unit answers for requesters up to its last, and the ids of bridges are below those of what is behind them. */
 static struct amdvi_dte *entry_of(struct iommu_unit *u, uint16_t bdf)
 {
-    return bdf <= u->place->last ? (struct amdvi_dte *)u->table + bdf : NULL;
+    BUG_ON(bdf > u->place->last);
+    return (struct amdvi_dte *)u->table + bdf;
 }
 
 static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *tree)
 {
     struct amdvi_dte *e = entry_of(u, bdf);
-    if (!e)
-        return tree ? -ENODEV : 0;
     if (e->q[0] == dte_tables(tree)) /* others send in its name: it must not be blocked even for a moment */
         return 0;
     iommu_publish(&e->q[0], dte_tables(NULL));
@@ -226,14 +224,13 @@ static int amdvi_attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *tr
 static struct io_entry *amdvi_irt(struct iommu_unit *u, uint16_t bdf)
 {
     struct amdvi_dte *e = entry_of(u, bdf);
-    uint64_t table = e ? e->q[2] & DTE_IRT : 0;
-    if (table || !e)
-        return table ? paddr_ptr(table) : NULL;
+    if (e->q[2] & DTE_IRT)
+        return paddr_ptr(e->q[2] & DTE_IRT);
     void *page = page_alloc();
-    if (!page)
-        return NULL;
-    iommu_publish(&e->q[2], e->q[2] | ptr_paddr(page) | DTE_REMAP);
-    command(u, CMD_DEVICE, bdf, 0);
+    if (page) {
+        iommu_publish(&e->q[2], e->q[2] | ptr_paddr(page) | DTE_REMAP);
+        command(u, CMD_DEVICE, bdf, 0);
+    }
     return page;
 }
 
@@ -251,7 +248,7 @@ static void event_log(uint64_t lo, uint64_t address)
  */
 static void told_by_status(struct iommu_unit *u, bool said)
 {
-    uint32_t sbdf = own_sbdf(u), status = metal_pci_read(sbdf, 6, 2);
+    uint32_t sbdf = u->place->sbdf, status = metal_pci_read(sbdf, 6, 2);
     if (status == 0xffff || !(status & BIT(11)))
         return;
     metal_pci_write(sbdf, 6, 2, BIT(11));

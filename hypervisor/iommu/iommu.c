@@ -48,12 +48,12 @@ bool iommu_wait(struct iommu_unit *u, const volatile void *at, uint32_t mask, ui
 {
     const volatile uint32_t *word = at;
     uint64_t since = metal_now();
-    bool ok, late = false;
-    /* The clock is read before the last look: whoever was held up between the two has waited for nothing. */
-    while (ok = (*word & mask) == want, !ok && !late) {
+    bool ok, late;
+    do {
         cpu_relax();
         late = metal_now() - since >= (u->stuck ? WAIT_STUCK_NS : WAIT_NS);
-    }
+        ok = (*word & mask) == want; /* after the clock: whoever was held up between the two has waited for nothing */
+    } while (!ok && !late);
     if (!ok && !u->stuck)
         log_line("IOMMU %u at 0x%lx does not answer", u->number, u->place->base);
     u->stuck = !ok;
@@ -190,20 +190,14 @@ static bool is_ram(const struct iommu_reserved *r)
     return false;
 }
 
-/* The unit's lock is held. */
-static int attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *to)
-{
-    int rc = ops->attach(u, bdf, to);
-    return iommu_complete(u) || rc ? rc : -EIO;
-}
-
 /* Devices behind one bridge cannot be told apart: the id they share stays attached for the others. */
 static int assign(const struct route *r, const struct p2m *to)
 {
     spin_lock(&r->unit->lock);
-    int rc = attach(r->unit, r->bdf, to);
+    int rc = ops->attach(r->unit, r->bdf, to);
     if (!rc && to && r->requester != r->bdf)
-        rc = attach(r->unit, r->requester, to);
+        rc = ops->attach(r->unit, r->requester, to);
+    rc = iommu_complete(r->unit) || rc ? rc : -EIO;
     spin_unlock(&r->unit->lock);
     return rc;
 }
@@ -326,7 +320,7 @@ bool iommu_is_unit(uint32_t sbdf)
 {
     for (unsigned i = 0; i < iommu_info.nr_units; i++) {
         const struct iommu_place *p = &iommu_info.unit[i];
-        if (p->capability && ((uint32_t)p->segment << 16 | p->bdf) == sbdf)
+        if (p->capability && p->sbdf == sbdf)
             return true;
     }
     return false;

@@ -43,9 +43,9 @@ static void add_reserved(struct iommu_tables *t, struct iommu_reserved r)
 
 static void add_ioapic(struct iommu_tables *t, uint16_t bdf, uint8_t id)
 {
-    uint32_t segment = t->unit[t->nr_units - 1].segment;
+    uint32_t segment = t->unit[t->nr_units - 1].sbdf & 0xffff0000;
     if (room(t, t->nr_specials, IOMMU_MAX_SPECIALS))
-        t->special[t->nr_specials++] = (struct iommu_special){ segment << 16 | bdf, id };
+        t->special[t->nr_specials++] = (struct iommu_special){ segment | bdf, id };
 }
 
 /* --- IVRS ----------------------------------------------------------------------------------------------- */
@@ -98,8 +98,7 @@ static void ivhd_entry(struct iommu_tables *t, const struct acpi_table *e, struc
 static void ivhd_parse(struct iommu_tables *t, const struct acpi_table *b)
 {
     add_unit(t, (struct iommu_place){ .base = acpi_field(b, 8, 8) & ~0x3fffull,
-                                      .segment = acpi_field(b, 16, 2),
-                                      .bdf = acpi_field(b, 4, 2),
+                                      .sbdf = acpi_field(b, 16, 2) << 16 | acpi_field(b, 4, 2),
                                       .capability = acpi_field(b, 6, 2),
                                       .flags = acpi_field(b, 1, 1) });
     /* An end without a start is malformed. */
@@ -177,7 +176,7 @@ static void drhd_parse(struct iommu_tables *t, const struct acpi_table *b)
 {
     uint16_t segment = acpi_field(b, 6, 2), bdf;
     uint8_t id;
-    add_unit(t, (struct iommu_place){ .base = acpi_field(b, 8, 8), .segment = segment, .last = 0xffff });
+    add_unit(t, (struct iommu_place){ .base = acpi_field(b, 8, 8), .sbdf = (uint32_t)segment << 16, .last = 0xffff });
     struct iommu_range all = { .last = 0xffff, .unit = t->nr_units - 1 }; /* of its segment, that no other names */
     if (acpi_field(b, 4, 1) & 1)
         add_range(t, all);
@@ -239,7 +238,7 @@ const struct iommu_range *iommu_find_range(const struct iommu_tables *t, uint16_
     const struct iommu_range *found = NULL;
     for (const struct iommu_range *r = t->range; r < t->range + t->nr_ranges; r++)
         /* The narrowest, and the last of those: "all" comes first, or in DMAR means what nobody names. */
-        if (bdf >= r->first && bdf <= r->last && t->unit[r->unit].segment == segment &&
+        if (bdf >= r->first && bdf <= r->last && t->unit[r->unit].sbdf >> 16 == segment &&
             (!found || r->last - r->first <= found->last - found->first))
             found = r;
     return found;

@@ -23,11 +23,11 @@
 
 /* --- tables.c: IVRS (AMD 48882 ch. 5) and DMAR (VT-d ch. 8), pure but for bus numbers of bridges -------- */
 struct iommu_place {
-    paddr_t base; /* of its registers */
-    uint16_t segment;
-    uint16_t bdf, capability; /* AMD-Vi: the unit as a PCI function, and where its capability is */
-    uint16_t last;            /* the highest requester id it answers for */
-    uint8_t flags;            /* AMD-Vi: of its IVHD block */
+    paddr_t base;        /* of its registers */
+    uint32_t sbdf;       /* the segment it is for; AMD-Vi: the unit as a PCI function, */
+    uint16_t capability; /* and where its capability is */
+    uint16_t last;       /* the highest requester id it answers for */
+    uint8_t flags;       /* AMD-Vi: of its IVHD block */
 };
 
 struct iommu_range {

@@ -186,26 +186,18 @@ static int vtd_enable(struct iommu_unit *u)
 
 /* --- devices -------------------------------------------------------------------------------------------- */
 
-static struct io_entry *context_of(struct iommu_unit *u, uint16_t bdf)
-{
-    const struct io_entry *root = (struct io_entry *)u->table + (bdf >> 8);
-    return root->lo & 1 ? (struct io_entry *)paddr_ptr(root->lo & P2M_ADDRESS) + (bdf & 0xff) : NULL;
-}
-
 static int vtd_attach(struct iommu_unit *u, uint16_t bdf, const struct p2m *tree)
 {
-    struct io_entry *c = context_of(u, bdf);
-    if (!c && !tree)
-        return 0;
-    if (!c) {
-        void *page = page_alloc();
+    struct io_entry *root = (struct io_entry *)u->table + (bdf >> 8);
+    if (!(root->lo & 1)) {
+        void *page = tree ? page_alloc() : NULL;
         if (!page)
-            return -ENOMEM;
+            return tree ? -ENOMEM : 0;
         io_sync(page, PAGE_SIZE);
-        iommu_publish((uint64_t *)u->table + 2 * (bdf >> 8), ptr_paddr(page) | 1);
-        c = context_of(u, bdf);
+        iommu_publish(&root->lo, ptr_paddr(page) | 1);
     }
-    iommu_publish(&c->hi, IOMMU_DOMAIN << 8 | ((tree ? tree->levels : 4) - 2));
+    struct io_entry *c = (struct io_entry *)paddr_ptr(root->lo & P2M_ADDRESS) + (bdf & 0xff);
+    iommu_publish(&c->hi, IOMMU_DOMAIN << 8 | (iommu_format.levels - 2));
     iommu_publish(&c->lo, tree ? mfn_paddr(tree->root) | 1 : 0);
     forget_devices(u);
     return 0;

@@ -196,18 +196,32 @@ static void fill(uint64_t start, uint64_t end, uint64_t value)
     asm volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(value) : "memory");
 }
 
+static void account_taken(uint64_t pages, domid_t owner)
+{
+    stats.free -= pages;
+    stats.hv += owner == DOMID_HV ? pages : 0;
+}
+
+/* Pages that are in no list get an owner. */
+static void hand_out(uint64_t n, uint64_t end, domid_t owner, bool one_to_one)
+{
+    account_taken(end - n, owner);
+    for (; n < end; n++) {
+        store_relaxed(&hv_frame_table[n].link, one_to_one ? n : INVALID_GFN.n);
+        store_release(state_of(n), KIND(owner) | 1); /* pairs with frame_get() */
+    }
+}
+
 /* 2 MiB for a piece of the table; 0: none. */
 static uint64_t table_take(void)
 {
     uint64_t n = raw_pick(TABLE_ORDER);
     if (n) {
         raw_remove(n, n + TABLE_FRAMES);
-        return n;
+        account_taken(TABLE_FRAMES, DOMID_HV);
+    } else if ((n = block_take(TABLE_ORDER))) {
+        hand_out(n, n + TABLE_FRAMES, DOMID_HV, false); /* these have entries */
     }
-    /* Pages that have entries get the hypervisor as their owner, like others of its. */
-    n = block_take(TABLE_ORDER);
-    for (unsigned i = 0; n && i < TABLE_FRAMES; i++)
-        store_relaxed(state_of(n + i), KIND(DOMID_HV) | 1);
     return n;
 }
 
@@ -219,8 +233,6 @@ static bool back_chunk(uint64_t chunk)
     if (i == nr_raw || raw[i].start >= end || nr_raw + 2 > RAW_MAX || !(at = table_take()))
         return false;
     metal_back_frame_table(chunk, at << PAGE_SHIFT);
-    stats.hv += TABLE_FRAMES;
-    stats.free -= TABLE_FRAMES;
 
     uint64_t done = first;
     for (i = raw_from(first); i < nr_raw && raw[i].start < end; i++) {
@@ -286,12 +298,6 @@ int frame_add_ram(paddr_t start, paddr_t end)
 
 /* --- taking and giving --- */
 
-static void account_taken(uint64_t pages, domid_t owner)
-{
-    stats.free -= pages;
-    stats.hv += owner == DOMID_HV ? pages : 0;
-}
-
 mfn_t frame_alloc(unsigned order, domid_t owner)
 {
     uint64_t n, pages = 1ull << order;
@@ -305,15 +311,9 @@ mfn_t frame_alloc(unsigned order, domid_t owner)
             break;
     }
     if (n)
-        account_taken(pages, owner);
+        hand_out(n, n + pages, owner, false);
     spin_unlock(&lock);
-    if (!n)
-        return INVALID_MFN;
-    for (uint64_t i = n; i < n + pages; i++) {
-        store_relaxed(&hv_frame_table[i].link, INVALID_GFN.n);
-        store_release(state_of(i), KIND(owner) | 1); /* pairs with frame_get() */
-    }
-    return mfn(n);
+    return n ? mfn(n) : INVALID_MFN;
 }
 
 /* The first free page at or after `n`; 0: none. Its chunk is backed then. */
@@ -335,16 +335,13 @@ uint64_t frame_claim(paddr_t *at, uint64_t size, domid_t owner)
     uint64_t first = next_free(MAX(*at >> PAGE_SHIFT, 1ull)), n = first, block;
     uint64_t limit = first ? MIN(first + (size >> PAGE_SHIFT), ROUND_UP(first + 1, CHUNK_FRAMES)) : 0;
     for (unsigned order; n < limit && (block = block_of(n, &order));) {
-        uint64_t start = n, end = block + (1ull << order);
+        uint64_t end = block + (1ull << order), stop = MIN(end, limit);
         block_unlist(block, order);
-        for (; n < MIN(end, limit); n++) {
-            store_relaxed(&hv_frame_table[n].link, n);
-            store_relaxed(state_of(n), KIND(owner) | 1);
-        }
-        range_free(block, start);
-        range_free(n, end);
+        hand_out(n, stop, owner, true);
+        range_free(block, n);
+        range_free(stop, end);
+        n = stop;
     }
-    account_taken(n - first, owner);
     spin_unlock(&lock);
     *at = first << PAGE_SHIFT;
     return (n - first) << PAGE_SHIFT;

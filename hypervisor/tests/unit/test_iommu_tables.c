@@ -71,7 +71,7 @@ static void test_ivrs_qemu(void)
     PUT(4, 0xff, 0x01, 0, 0, 0, 0, 0);
     PUT(0x48, 1, 0, 0xd7, 0, 0xa0, 0, 1);
     CHECK(parse(ivrs_parse));
-    CHECK(t.nr_units == 1 && t.unit[0].base == 0xfed80000 && t.unit[0].bdf == 8 && t.unit[0].last == 0x1ff);
+    CHECK(t.nr_units == 1 && t.unit[0].base == 0xfed80000 && t.unit[0].sbdf == 8 && t.unit[0].last == 0x1ff);
     CHECK(t.unit[0].flags == 0x31 && t.may_remap);
     CHECK(t.nr_specials == 1 && t.special[0].sbdf == 0xa0 && t.special[0].id == 0);
     CHECK(unit_of(0x00, &r) == 0 && unit_of(0x09, &r) == -1 && unit_of(0x1ff, &r) == 0 && r->setting == 0x40);
