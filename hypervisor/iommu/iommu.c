@@ -220,12 +220,10 @@ static const char *read_tables(void)
         ivrs_parse(&hv_board.ivrs, &iommu_info);
     else
         dmar_parse(&hv_board.dmar, &iommu_info);
-    if (iommu_info.broken)
-        return "the ACPI table is broken";
     /* Units could not even read their own tables, which are anywhere in RAM. */
     unsigned bits = iommu_info.address_bits;
-    return bits > PAGE_SHIFT && (hv_machine.max_page - 1) >> (bits - PAGE_SHIFT) ? "there is RAM beyond their reach"
-                                                                                 : NULL;
+    bool far = bits > PAGE_SHIFT && (hv_machine.max_page - 1) >> (bits - PAGE_SHIFT);
+    return iommu_info.broken ? "the ACPI table is broken" : far ? "there is RAM beyond their reach" : NULL;
 }
 
 /* A unit that fails is left alone; what was allocated for it stays. */
@@ -278,10 +276,10 @@ static void attach_reserved(void)
 {
     for (unsigned n = 0; n < iommu_info.nr_reserved; n++) {
         const struct iommu_reserved *r = &iommu_info.reserved[n];
-        if (is_ram(r))
-            log_line("IOMMU: RAM at 0x%lx, reserved by firmware for a device, is not mapped", r->base << PAGE_SHIFT);
-        else if (p2m_map(&tree, gfn(r->base), mfn(r->base), r->end - r->base, r->writable ? P2M_RAM : P2M_RAM_RO))
-            log_line("IOMMU: memory at 0x%lx, reserved by firmware, cannot be mapped", r->base << PAGE_SHIFT);
+        enum p2m_type type = r->writable ? P2M_RAM : P2M_RAM_RO;
+        if (is_ram(r) || p2m_map(&tree, gfn(r->base), mfn(r->base), r->end - r->base, type))
+            log_line("IOMMU: 0x%lx, reserved by firmware for a device, is RAM or cannot be mapped",
+                     r->base << PAGE_SHIFT);
         for (unsigned bdf = r->first; r->last - r->first < BOOT_RANGE && bdf <= r->last; bdf++) {
             struct route to = route_to((uint32_t)r->segment << 16 | bdf);
             if (to.unit && assign(&to, &tree))

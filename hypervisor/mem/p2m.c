@@ -328,6 +328,16 @@ static void join(struct p2m *p, uint64_t g, unsigned level)
     p->leaves[level + 1]++;
 }
 
+/* Only at its ends can a range that was mapped complete a larger entry: inside it has the largest ones already. */
+static void join_ends(struct p2m *p, uint64_t first, uint64_t last)
+{
+    for (unsigned level = 1; level <= 2; level++) {
+        join(p, first, level);
+        if (first >> LEVEL_SHIFT(level + 1) != last >> LEVEL_SHIFT(level + 1))
+            join(p, last, level);
+    }
+}
+
 /* --- changes --- */
 
 static bool range_ok(uint64_t n, uint64_t count, uint64_t limit) { return count && n < limit && count <= limit - n; }
@@ -345,22 +355,6 @@ static bool map_pieces(struct batch *b, uint64_t g, uint64_t m, uint64_t count, 
         pages = LEVEL_PAGES(level);
     }
     return true;
-}
-
-static void map_locked(struct p2m *p, uint64_t g, uint64_t m, uint64_t count, enum p2m_type type)
-{
-    BUG_ON(!lock_check_held(&p->lock));
-    struct batch b = { .p = p, .flush = p->holes_cached };
-    uint64_t last = g + count - 1;
-    bool all = map_pieces(&b, g, m, count, type);
-    BUG_ON(!all);
-    batch_finish(&b);
-    /* Only at its ends can the range complete a larger entry: inside it has the largest ones already. */
-    for (unsigned level = 1; level <= 2; level++) {
-        join(p, g, level);
-        if (g >> LEVEL_SHIFT(level + 1) != last >> LEVEL_SHIFT(level + 1))
-            join(p, last, level);
-    }
 }
 
 static void unmap_locked(struct p2m *p, uint64_t g, uint64_t end)
@@ -398,11 +392,15 @@ int p2m_map(struct p2m *p, gfn_t g, mfn_t m, uint64_t count, enum p2m_type type)
 {
     if (!range_ok(g.n, count, pages_of(p)) || !range_ok(m.n, count, 1ull << 40) || !type || type >= P2M_TYPES)
         return -EINVAL;
+    struct batch b = { .p = p, .flush = p->holes_cached };
     spin_lock(&p->lock);
-    struct batch tables = { .p = p };
-    int rc = map_pieces(&tables, g.n, m.n, count, P2M_NONE) ? mirror(p, g, m, count, type) : -ENOMEM;
-    if (!rc)
-        map_locked(p, g.n, m.n, count, type);
+    int rc = map_pieces(&b, g.n, m.n, count, P2M_NONE) ? mirror(p, g, m, count, type) : -ENOMEM;
+    if (!rc) {
+        bool all = map_pieces(&b, g.n, m.n, count, type);
+        BUG_ON(!all);
+        batch_finish(&b);
+        join_ends(p, g.n, g.n + count - 1);
+    }
     spin_unlock(&p->lock);
     return rc;
 }

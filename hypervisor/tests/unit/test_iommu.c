@@ -310,7 +310,7 @@ static void test_boot(void)
     /* All blocked but the reserved region of 00:02.0. */
     CHECK(translate(0x10, 0x800000, true) == 0x800000 && translate(0x10, 0x80ffff, true) == 0x80ffff);
     CHECK(translate(0x10, 0x810000, true) == ~0ull && translate(0x18, 0x800000, false) == ~0ull);
-    CHECK(translate(0x20, MIB(12), false) == ~0ull && log_has("RAM at 0xc00000, reserved"));
+    CHECK(translate(0x20, MIB(12), false) == ~0ull && log_has("0xc00000, reserved by firmware for a device, is RAM"));
     CHECK(iommu_ioapic_sbdf(0) == (amd ? 0xa0 : 0xff00) && iommu_ioapic_sbdf(1) == -1);
 }
 
