@@ -19,14 +19,10 @@
 #include <hv/sched.h>
 #include <hv/vdev.h>
 
-enum { VECTOR_UD = 6, VECTOR_GP = 13, VECTOR_AC = 17, VECTOR_MC = 18 };
+enum { VECTOR_AC = 17, VECTOR_MC = 18 };
 
 #define PCI_ADDRESS_PORT 0xcf8
 #define PCI_DATA_PORT 0xcfc
-
-static uint32_t low_bits(unsigned size) { return size >= 4 ? ~0u : (1u << 8 * size) - 1; }
-static void inject_gp(struct vcpu *v) { hv->inject(v, INJECT_EXCEPTION, VECTOR_GP, true, 0, 0); }
-static void inject_ud(struct vcpu *v) { hv->inject(v, INJECT_EXCEPTION, VECTOR_UD, false, 0, 0); }
 
 /* --- instructions that exit: true: done, RIP moves on; false: #GP ------------------------------------------------- */
 
@@ -104,55 +100,44 @@ static bool pci_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint
     return true;
 }
 
-int exit_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
+static void access_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value)
 {
     struct domain *d = v->domain;
     if (virqchip_port(v, port, size, in, value) || pci_port(v, port, size, in, value))
-        return 0;
+        return;
     if (!rangeset_contains(&d->ioports, port, port + size - 1))
-        *value = in ? low_bits(size) : *value;
+        *value = in ? ~0u : *value;
     else if (in)
         *value = metal_port_read(port, size);
     else if (!d->control || !metal_sleep_write(v, port, size, *value))
         metal_port_write(port, size, *value);
-    return 0;
-}
-
-/* Memory of a device. Nobody there: all ones, as on a PC. */
-int exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
-{
-    struct domain *d = v->domain;
-    if (vlapic_mmio(v, gpa, size, write, value) || virqchip_mmio(v, gpa, size, write, value))
-        return 0;
-    if (d->control && (vpci_ecam_access(d, gpa, size, write, value) || vpci_msix_access(d, gpa, size, write, value)))
-        return 0;
-    if (!write)
-        *value = ~0ull;
-    return 0;
-}
-
-/* An instruction that a device's memory or ports are not used with: the guest may handle that. */
-static void emulate(struct vcpu *v, const struct vm_exit *x, bool device)
-{
-    if (unlikely(insn_emulate(v, x, device) == INSN_UNHANDLED))
-        inject_ud(v);
 }
 
 static void on_pio(struct vcpu *v, const struct vm_exit *x)
 {
-    if (x->pio.string) {
-        emulate(v, x, false);
+    if (x->pio.string) { /* nobody does that to what is played here */
+        inject_ud(v);
         return;
     }
-    unsigned length = insn_length(v, x);
-    if (!length)
-        return;
     uint64_t *rax = &v->regs.r[RAX];
-    uint32_t mask = low_bits(x->pio.size), value = *rax & mask;
-    exit_port(v, x->pio.port, x->pio.size, x->pio.in, &value);
+    uint32_t mask = ~0u >> (32 - 8 * x->pio.size), value = *rax & mask;
+    access_port(v, x->pio.port, x->pio.size, x->pio.in, &value);
     if (x->pio.in)
         *rax = x->pio.size == 4 ? value : (*rax & ~(uint64_t)mask) | (value & mask);
-    insn_retire(v, length);
+    insn_retire(v, x->length);
+}
+
+void exit_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
+{
+    struct domain *d = v->domain;
+    bool possible = !(size & (size - 1));
+    if (possible && (vlapic_mmio(v, gpa, size, write, value) || virqchip_mmio(v, gpa, size, write, value)))
+        return;
+    if (possible && d->control &&
+        (vpci_ecam_access(d, gpa, size, write, value) || vpci_msix_access(d, gpa, size, write, value)))
+        return;
+    if (!write)
+        *value = ~0ull;
 }
 
 /*
@@ -205,7 +190,7 @@ static void on_fault(struct vcpu *v, const struct vm_exit *x)
         log_guest(d, "vCPU %u: runs code at %lx, where it may not, rip %lx", v->id, x->fault.gpa, v->regs.rip);
         inject_ud(v);
     } else {
-        emulate(v, x, type == P2M_NONE);
+        insn_emulate(v, x);
     }
 }
 
@@ -219,17 +204,15 @@ static void on_window(struct vcpu *v, const struct vm_exit *x) { atomic_fetch_or
 static void on_cr8(struct vcpu *v, const struct vm_exit *x)
 {
     struct insn i;
-    enum insn_mode mode;
     struct vcpu_paging p;
-    if (insn_fetch(v, &i, &mode) != INSN_DONE || i.op != OP_MOV_CR)
-        return; /* the guest has got the fault, or runs what is there by now */
+    if (!insn_fetch(v, &i) || i.op != OP_MOV_CR)
+        return; /* the guest runs what is there by now */
     hv->paging(v, &p);
-    uint64_t value = mode == INSN_64 ? v->regs.r[i.base] : (uint32_t)v->regs.r[i.base];
-    if (p.cpl || value > 15) {
+    if (p.cpl || v->regs.r[i.base] > 15) {
         inject_gp(v);
         return;
     }
-    v->cr8 = value;
+    v->cr8 = v->regs.r[i.base];
     on_window(v, x);
     insn_retire(v, i.length);
 }
@@ -241,20 +224,16 @@ static void on_exception(struct vcpu *v, const struct vm_exit *x)
     hv->inject(v, INJECT_EXCEPTION, x->vector, x->vector == VECTOR_AC, 0, 0);
 }
 
-static void on_shutdown(struct vcpu *v, const struct vm_exit *x)
+/* A triple fault, or a state that the processor does not run. */
+static void on_death(struct vcpu *v, const struct vm_exit *x)
 {
     hv->dump(v);
-    domain_crash(v->domain, "vCPU %u: triple fault, rip %lx", v->id, v->regs.rip);
+    domain_crash(v->domain, "vCPU %u: %s, rip %lx", v->id,
+                 x->kind == EXIT_SHUTDOWN ? "triple fault" : "the processor does not run its state", v->regs.rip);
 }
 
 static void on_forbidden(struct vcpu *v, const struct vm_exit *x) { inject_gp(v); }
 static void on_undefined(struct vcpu *v, const struct vm_exit *x) { inject_ud(v); }
-
-static void on_invalid(struct vcpu *v, const struct vm_exit *x)
-{
-    hv->dump(v);
-    domain_crash(v->domain, "vCPU %u: the processor does not run its state, exit %lx", v->id, x->code);
-}
 
 static bool (*const instructions[NR_EXITS])(struct vcpu *v) = {
     [EXIT_CPUID] = on_cpuid, [EXIT_RDMSR] = on_rdmsr, [EXIT_WRMSR] = on_wrmsr,
@@ -280,10 +259,10 @@ static void (*const handlers[NR_EXITS])(struct vcpu *v, const struct vm_exit *x)
     [EXIT_WINDOW] = on_window,
     [EXIT_CR8] = on_cr8,
     [EXIT_EXCEPTION] = on_exception,
-    [EXIT_SHUTDOWN] = on_shutdown,
+    [EXIT_SHUTDOWN] = on_death,
     [EXIT_FORBIDDEN] = on_forbidden,
     [EXIT_UNDEFINED] = on_undefined,
-    [EXIT_INVALID] = on_invalid,
+    [EXIT_INVALID] = on_death,
 };
 
 void exit_dispatch(struct vcpu *v, const struct vm_exit *x) { handlers[x->kind](v, x); }

@@ -288,17 +288,6 @@ static void extended_leaf(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
         *out = (struct cpuid_regs){ .eax = 2 * v->id, .ebx = v->id };
 }
 
-static struct cpuid_regs xen_subleaf(const struct vcpu *v, uint32_t leaf, uint32_t subleaf)
-{
-    uint32_t mul;
-    int8_t shift;
-    if (leaf == 3 && subleaf == 1) {
-        clock_scale(&mul, &shift);
-        return (struct cpuid_regs){ v->tsc_offset, (uint64_t)v->tsc_offset >> 32, mul, (uint8_t)shift };
-    }
-    return (struct cpuid_regs){ .eax = leaf == 3 && subleaf == 2 ? hv_tsc_khz : 0 };
-}
-
 void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
     const struct cpu_policy *p = v->domain->policy;
@@ -308,10 +297,8 @@ void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_
         extended_leaf(v, leaf - EXTENDED, subleaf, out);
     } else if (leaf - POLICY_XEN_LEAVES < ARRAY_SIZE(p->xen)) {
         leaf -= POLICY_XEN_LEAVES;
-        *out = p->xen[leaf];
-        if (leaf >= 3 && subleaf)
-            *out = xen_subleaf(v, leaf, subleaf);
-        else if (leaf == 4)
+        *out = subleaf ? (struct cpuid_regs){ 0 } : p->xen[leaf];
+        if (leaf == 4 && !subleaf)
             out->ebx = v->id;
     } else {
         *out = (struct cpuid_regs){ 0 };
@@ -343,19 +330,6 @@ static const struct {
     { 0xc0011029, BIT(1) },          /* DE_CFG: LFENCE serialises */
     { 0xc001102a, 0 },               /* BU_CFG2 */
 };
-
-/* The control domain reads these from the processor it happens to run on: frequency, temperature, microcode. */
-static const struct {
-    uint32_t first, last;
-} harmless[] = { { 0x8b, 0x8b }, { 0xe7, 0xe8 }, { 0xc0010061, 0xc001006b } };
-
-static bool real_msr(const struct vcpu *v, uint32_t msr, uint64_t *value)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(harmless); i++)
-        if (msr >= harmless[i].first && msr <= harmless[i].last)
-            return v->domain->control && metal_msr_read(msr, value);
-    return false;
-}
 
 static bool constant_msr(uint32_t msr, uint64_t *value)
 {
@@ -419,7 +393,7 @@ bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = ARRAY_SIZE(v->mtrr_var) / 2 | BIT(8) /* fixed ones */ | BIT(10) /* write combining */;
         return true;
     }
-    if (real_msr(v, msr, value) || constant_msr(msr, value))
+    if (constant_msr(msr, value))
         return true;
     log_guest(v->domain, "vCPU %u: reads MSR %x, which does not exist for it, at %lx", v->id, msr, v->regs.rip);
     return false;

@@ -11,14 +11,9 @@
         .text
         .globl svm_run
 svm_run:
-        push    %rbx
-        push    %rbp
-        push    %r12
-        push    %r13
-        push    %r14
-        push    %r15
-        push    %rdi
-        push    %rdx
+        .irp    reg, rbx, rbp, r12, r13, r14, r15, rdi, rdx
+        push    %\reg
+        .endr
         mov     %rsi, %rax
         clgi
         sti                             /* recognised when the guest runs: VMRUN sets GIF */
@@ -47,23 +42,15 @@ svm_run:
         mov     %r\n, \n*8(%rax)
         .endr
         /* Nothing of the guest's stays in registers: speculation would find it there. The others are restored below. */
-        xor     %ecx, %ecx
-        xor     %edx, %edx
-        xor     %esi, %esi
-        xor     %edi, %edi
-        xor     %r8d, %r8d
-        xor     %r9d, %r9d
-        xor     %r10d, %r10d
-        xor     %r11d, %r11d
+        .irp    reg, ecx, edx, esi, edi, r8d, r9d, r10d, r11d
+        xor     %\reg, %\reg
+        .endr
         stgi
         nop
         cli
         add     $16, %rsp
-        pop     %r15
-        pop     %r14
-        pop     %r13
-        pop     %r12
-        pop     %rbp
-        pop     %rbx
+        .irp    reg, r15, r14, r13, r12, rbp, rbx
+        pop     %\reg
+        .endr
         ret
         .section .note.GNU-stack, "", @progbits

@@ -22,9 +22,12 @@
 #define VM_CR_SVMDIS BIT(4)
 #define TLB_FLUSH_ALL 1
 #define MSRPM_RANGE 0x2000u
+#define VECTOR_DB 1
 #define VECTOR_BP 3
 #define VECTOR_OF 4
 #define VECTOR_PF 14
+#define VECTOR_AC 17
+#define VECTOR_MC 18
 
 /* One page: this, then nothing. The VMCB is a page of its own. */
 struct hw_vcpu {
@@ -65,15 +68,39 @@ static int svm_cpu_on(void)
     return 0;
 }
 
-static void set_intercepts(struct vmcb *b)
+/* What exits, and what that means: both are numbered by exit codes. CR8_WRITE and IRET exit on demand only. */
+static const uint8_t kinds[] = {
+    [VMEXIT_CR8_WRITE] = EXIT_CR8,
+    /* #DB and #AC could loop for ever in microcode; #MC is ours */
+    [VMEXIT_EXCEPTION + VECTOR_DB] = EXIT_EXCEPTION,
+    [VMEXIT_EXCEPTION + VECTOR_AC] = EXIT_EXCEPTION,
+    [VMEXIT_EXCEPTION + VECTOR_MC] = EXIT_EXCEPTION,
+    [VMEXIT_INTR... VMEXIT_INIT] = EXIT_NONE,
+    [VMEXIT_VINTR] = EXIT_WINDOW,
+    [VMEXIT_RDPMC] = EXIT_FORBIDDEN,
+    [VMEXIT_CPUID] = EXIT_CPUID,
+    [VMEXIT_IRET] = EXIT_WINDOW,
+    [VMEXIT_INVD] = EXIT_INVD,
+    [VMEXIT_HLT] = EXIT_HLT,
+    [VMEXIT_INVLPGA] = EXIT_UNDEFINED,
+    [VMEXIT_IO] = EXIT_PIO,
+    [VMEXIT_MSR] = EXIT_RDMSR,
+    [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN,
+    [VMEXIT_VMRUN] = EXIT_UNDEFINED,
+    [VMEXIT_VMMCALL] = EXIT_HYPERCALL,
+    [VMEXIT_VMLOAD... VMEXIT_SKINIT] = EXIT_UNDEFINED,
+    [VMEXIT_WBINVD] = EXIT_INVD,
+    [VMEXIT_MONITOR... VMEXIT_MWAIT] = EXIT_UNDEFINED,
+    [VMEXIT_XSETBV] = EXIT_XSETBV,
+    [VMEXIT_RDPRU] = EXIT_UNDEFINED,
+};
+
+static void intercept(struct vcpu *v, enum vmcb_exit code, bool on)
 {
-    b->intercept_exception = BIT(1) | BIT(17) | BIT(18); /* #DB and #AC could loop for ever in microcode; #MC is ours */
-    b->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_VINTR |
-                    INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA |
-                    INTERCEPT_IO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
-    b->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
-                    INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
-                    INTERCEPT_XSETBV | INTERCEPT_RDPRU;
+    uint32_t *word = &vmcb_of(v)->intercepts[code / 32], bit = 1u << code % 32, old = *word;
+    *word = on ? old | bit : old & ~bit;
+    if (*word != old)
+        dirty(v, CLEAN_INTERCEPTS);
 }
 
 /* Those that VMLOAD and VMSAVE switch, or vcpu_load(), or that keep nothing: two bits each, in ranges (15.11). */
@@ -101,7 +128,8 @@ static int svm_vcpu_init(struct vcpu *v)
     hw->vmcb = b;
     hw->vmcb_at = ptr_paddr(b);
     v->hw = hw;
-    set_intercepts(b);
+    for (unsigned code = 0; code < ARRAY_SIZE(kinds); code++)
+        intercept(v, code, kinds[code] != EXIT_INVALID && code != VMEXIT_CR8_WRITE && code != VMEXIT_IRET);
     b->iopm = ptr_paddr(v->domain->port_bitmap);
     b->msrpm = ptr_paddr(v->domain->msr_bitmap);
     open_msrs((uint8_t *)v->domain->msr_bitmap);
@@ -140,25 +168,6 @@ static void assign_asid(struct hw_vcpu *hw, struct cpu *c)
 /* The next entry takes another tag. */
 static void svm_flush(struct vcpu *v) { v->hw->asid_generation = 0; }
 
-static const uint8_t kinds[] = {
-    [0 ... VMEXIT_RDPRU] = EXIT_UNDEFINED, /* SVM's own instructions, MONITOR, MWAIT, RDPRU */
-    [VMEXIT_CR8_WRITE] = EXIT_CR8,
-    [VMEXIT_EXCEPTION... VMEXIT_EXCEPTION_LAST] = EXIT_EXCEPTION,
-    [VMEXIT_INTR... VMEXIT_INIT] = EXIT_NONE,
-    [VMEXIT_VINTR] = EXIT_WINDOW,
-    [VMEXIT_RDPMC] = EXIT_FORBIDDEN,
-    [VMEXIT_CPUID] = EXIT_CPUID,
-    [VMEXIT_IRET] = EXIT_WINDOW,
-    [VMEXIT_INVD] = EXIT_INVD,
-    [VMEXIT_HLT] = EXIT_HLT,
-    [VMEXIT_IO] = EXIT_PIO,
-    [VMEXIT_MSR] = EXIT_RDMSR,
-    [VMEXIT_SHUTDOWN] = EXIT_SHUTDOWN,
-    [VMEXIT_VMMCALL] = EXIT_HYPERCALL,
-    [VMEXIT_WBINVD] = EXIT_INVD,
-    [VMEXIT_XSETBV] = EXIT_XSETBV,
-};
-
 static void decode_io(const struct vmcb *b, struct vm_exit *x)
 {
     uint64_t info = b->exit_info1;
@@ -181,8 +190,7 @@ static void decode_fault(const struct vmcb *b, struct vm_exit *x)
 /* An NMI handler's end: another may come. (It may come one instruction early, which handlers bear.) */
 static void end_nmi(struct vcpu *v)
 {
-    vmcb_of(v)->intercept1 &= ~INTERCEPT_IRET;
-    dirty(v, CLEAN_INTERCEPTS);
+    intercept(v, VMEXIT_IRET, false);
     v->hw->nmi_masked = false;
 }
 
@@ -201,7 +209,6 @@ static void svm_decode(struct vcpu *v, const struct vmcb *b, struct vm_exit *x)
             end_nmi(v);
         break;
     case EXIT_EXCEPTION: x->vector = code - VMEXIT_EXCEPTION; break;
-    case EXIT_INVALID: x->code = code; break;
     default: break;
     }
 }
@@ -319,8 +326,7 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
     }
     if (kind == INJECT_NMI) {
         v->hw->nmi_masked = true;
-        b->intercept1 |= INTERCEPT_IRET;
-        dirty(v, CLEAN_INTERCEPTS);
+        intercept(v, VMEXIT_IRET, true);
     }
 }
 
@@ -330,13 +336,8 @@ static void svm_inject(struct vcpu *v, enum inject kind, uint8_t vector, bool ha
  */
 static void svm_want_window(struct vcpu *v, enum window window)
 {
-    struct vmcb *b = vmcb_of(v);
-    uint32_t cr = window == WINDOW_OFF ? 0 : INTERCEPT_CR8_WRITE;
     v->hw->window = VINTR_MASKING | (window == WINDOW_ANY ? VINTR_IRQ | VINTR_IGNORE_TPR : 0);
-    if (b->intercept_cr != cr) {
-        b->intercept_cr = cr;
-        dirty(v, CLEAN_INTERCEPTS);
-    }
+    intercept(v, VMEXIT_CR8_WRITE, window != WINDOW_OFF);
 }
 
 static void svm_end_shadow(struct vcpu *v) { vmcb_of(v)->shadow &= ~1ull; }

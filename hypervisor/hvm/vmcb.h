@@ -7,12 +7,7 @@
 
 struct vmcb {
     /* --- control area --- */
-    uint32_t intercept_cr;        /* 0x000: 15:0 reads, 31:16 writes */
-    uint32_t intercept_dr;        /* 0x004 */
-    uint32_t intercept_exception; /* 0x008 */
-    uint32_t intercept1;          /* 0x00c */
-    uint32_t intercept2;          /* 0x010 */
-    uint32_t intercept3;          /* 0x014 */
+    uint32_t intercepts[6]; /* 0x000: bit n stands for exit code n */
     uint8_t reserved0[0x3c - 0x18];
     uint16_t pause_threshold, pause_count; /* 0x03c */
     uint64_t iopm, msrpm;                  /* 0x040 */
@@ -59,40 +54,6 @@ _Static_assert(offsetof(struct vmcb, rax) == 0x5f8, "layout");
 _Static_assert(offsetof(struct vmcb, pat) == 0x668, "layout");
 _Static_assert(sizeof(struct vmcb) == 4096, "layout");
 
-#define INTERCEPT_CR8_WRITE (1u << 24) /* intercept_cr */
-enum {
-    /* intercept1 */
-    INTERCEPT_INTR = BIT(0),
-    INTERCEPT_NMI = BIT(1),
-    INTERCEPT_SMI = BIT(2),
-    INTERCEPT_INIT = BIT(3),
-    INTERCEPT_VINTR = BIT(4),
-    INTERCEPT_RDPMC = BIT(15),
-    INTERCEPT_CPUID = BIT(18),
-    INTERCEPT_IRET = BIT(20),
-    INTERCEPT_INVD = BIT(22),
-    INTERCEPT_HLT = BIT(24),
-    INTERCEPT_INVLPGA = BIT(26),
-    INTERCEPT_IO = BIT(27),
-    INTERCEPT_MSR = BIT(28),
-};
-#define INTERCEPT_SHUTDOWN (1u << 31)
-enum {
-    /* intercept2 */
-    INTERCEPT_VMRUN = BIT(0),
-    INTERCEPT_VMMCALL = BIT(1),
-    INTERCEPT_VMLOAD = BIT(2),
-    INTERCEPT_VMSAVE = BIT(3),
-    INTERCEPT_STGI = BIT(4),
-    INTERCEPT_CLGI = BIT(5),
-    INTERCEPT_SKINIT = BIT(6),
-    INTERCEPT_WBINVD = BIT(9),
-    INTERCEPT_MONITOR = BIT(10),
-    INTERCEPT_MWAIT = BIT(11),
-    INTERCEPT_XSETBV = BIT(13),
-    INTERCEPT_RDPRU = BIT(14),
-};
-
 /* virtual_interrupt */
 #define VINTR_IRQ BIT(8)
 #define VINTR_IGNORE_TPR BIT(20)
@@ -105,8 +66,7 @@ enum { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE =
 enum vmcb_exit {
     VMEXIT_CR8_WRITE = 0x18,
     VMEXIT_EXCEPTION = 0x40,
-    VMEXIT_EXCEPTION_LAST = 0x5f,
-    VMEXIT_INTR = 0x60,
+    VMEXIT_INTR = 0x60, /* and NMI, SMI */
     VMEXIT_INIT = 0x63,
     VMEXIT_VINTR = 0x64,
     VMEXIT_RDPMC = 0x6f,
@@ -114,11 +74,17 @@ enum vmcb_exit {
     VMEXIT_IRET = 0x74,
     VMEXIT_INVD = 0x76,
     VMEXIT_HLT = 0x78,
+    VMEXIT_INVLPGA = 0x7a,
     VMEXIT_IO = 0x7b,
     VMEXIT_MSR = 0x7c,
     VMEXIT_SHUTDOWN = 0x7f,
+    VMEXIT_VMRUN = 0x80,
     VMEXIT_VMMCALL = 0x81,
+    VMEXIT_VMLOAD = 0x82, /* and VMSAVE, STGI, CLGI */
+    VMEXIT_SKINIT = 0x86,
     VMEXIT_WBINVD = 0x89,
+    VMEXIT_MONITOR = 0x8a,
+    VMEXIT_MWAIT = 0x8b,
     VMEXIT_XSETBV = 0x8d,
     VMEXIT_RDPRU = 0x8e,
     VMEXIT_NPF = 0x400,

@@ -9,7 +9,8 @@
 #include <hv/vcpu.h>
 
 enum exit_kind {
-    EXIT_NONE, /* dealt with by the vendor (an interrupt of the host's, a flush) */
+    EXIT_INVALID, /* the processor refused to enter, or an exit that is not asked for */
+    EXIT_NONE,    /* dealt with by the vendor (an interrupt of the host's, a flush) */
     EXIT_CPUID,
     EXIT_RDMSR,
     EXIT_WRMSR,
@@ -25,13 +26,12 @@ enum exit_kind {
     EXIT_CR8,       /* CR8 is written, see hv_ops.want_window() */
     EXIT_FORBIDDEN, /* an instruction that guests may not use (RDPMC): #GP */
     EXIT_UNDEFINED, /* one that does not exist for them (VMRUN, MONITOR, ...): #UD */
-    EXIT_INVALID,   /* the processor refused to enter, or an exit that is not asked for */
     NR_EXITS,
 };
 
 struct vm_exit {
     enum exit_kind kind;
-    uint8_t length; /* of the instruction; 0: not told by the processor, see insn_length() */
+    uint8_t length; /* of the instruction; 0: not told by the processor (which tells it of ports), see insn_length() */
     union {
         struct {
             uint16_t port;
@@ -44,7 +44,6 @@ struct vm_exit {
             bool delivering; /* while an interrupt or exception was delivered, not by an instruction */
         } fault;
         uint8_t vector; /* of the exception */
-        uint64_t code;  /* the vendor's, of an invalid one */
     };
 };
 

@@ -1,50 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* sources: exit/exit.c exit/insn.c */
 /* What exits mean: instructions that are carried out or refused, and by whom a port or an address is answered. */
-#include "fake_metal.h"
+#include "exit_fakes.h"
 
-#include "../../exit/insn.h"
-
-#include <hv/domain.h>
-#include <hv/hypercall.h>
-#include <hv/ops.h>
-#include <hv/p2m.h>
 #include <hv/policy.h>
 #include <hv/sched.h>
 #include <hv/vdev.h>
-#include <string.h>
 
-static struct domain domain = { .control = true };
-static struct vcpu vcpu = { .domain = &domain };
-static const char *code;
-static struct vcpu_paging paging;
-static int injected;
 static uint64_t xcr0;
 
 /* --- the rooms below --------------------------------------------------------------------------------------------- */
-
-void guest_code_page(struct vcpu *v) {}
-unsigned guest_fetch(struct vcpu *v, uint8_t bytes[15], enum walk_fault *fault, uint32_t *error)
-{
-    memset(bytes, 0x90, 15);
-    memcpy(bytes, code, strnlen(code, 15));
-    return 15;
-}
-
-static void get_paging(const struct vcpu *v, struct vcpu_paging *p) { *p = paging; }
-static void get_state(const struct vcpu *v, struct vcpu_state *s) { *s = (struct vcpu_state){ 0 }; }
-static void inject(struct vcpu *v, enum inject kind, uint8_t vector, bool has_code, uint32_t error, uint64_t cr2)
-{
-    injected = vector;
-}
-static void end_shadow(struct vcpu *v) {}
-static const struct hv_ops ops = {
-    .paging = get_paging,
-    .state_get = get_state,
-    .inject = inject,
-    .end_shadow = end_shadow,
-};
-const struct hv_ops *hv = &ops;
 
 bool metal_set_xcr0(struct vcpu *v, uint64_t value)
 {
@@ -59,10 +24,15 @@ void policy_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_
 bool policy_rdmsr(struct vcpu *v, uint32_t msr, uint64_t *value) { return false; }
 bool policy_wrmsr(struct vcpu *v, uint32_t msr, uint64_t value) { return false; }
 void hypercall_run(struct vcpu *v, unsigned length) {}
-enum insn_result insn_emulate(struct vcpu *v, const struct vm_exit *x, bool device) { return INSN_UNHANDLED; }
+void insn_emulate(struct vcpu *v, const struct vm_exit *x) {}
 bool virqchip_port(struct vcpu *v, uint16_t port, unsigned size, bool in, uint32_t *value) { return false; }
 bool vlapic_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
-bool virqchip_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
+bool virqchip_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_t *value)
+{
+    CHECK(size == 1 || size == 2 || size == 4 || size == 8);
+    *value = 0x1234;
+    return gpa == VHPET_BASE;
+}
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size) { return sbdf << 16 | reg; }
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value) {}
 bool vpci_msix_access(struct domain *d, gpa_t gpa, unsigned size, bool write, uint64_t *value) { return false; }
@@ -79,8 +49,7 @@ void domain_crash(struct domain *d, const char *format, ...) { CHECK(!"crash"); 
 static uint64_t moved(const char *bytes, enum exit_kind kind)
 {
     struct vm_exit x = { .kind = kind };
-    code = bytes;
-    injected = -1;
+    set_code(bytes, strlen(bytes));
     vcpu.work = 0;
     vcpu.regs.rip = 0x1000;
     exit_dispatch(&vcpu, &x);
@@ -89,7 +58,6 @@ static uint64_t moved(const char *bytes, enum exit_kind kind)
 
 static void test_xsetbv(void)
 {
-    paging = (struct vcpu_paging){ .long_mode = true, .code64 = true };
     vcpu.regs.r[RCX] = vcpu.regs.r[RDX] = 0;
     vcpu.regs.r[RAX] = 7;
     CHECK(moved("\x0f\x01\xd1", EXIT_XSETBV) == 3 && injected == -1 && xcr0 == 7);
@@ -111,31 +79,52 @@ static void test_cr8(void)
     paging.cpl = 3;
     vcpu.regs.r[RAX] = 0;
     CHECK(moved("\x44\x0f\x22\xc0", EXIT_CR8) == 0 && vcpu.cr8 == 3 && injected == 13);
-    paging = (struct vcpu_paging){ 0 };
-    vcpu.regs.r[RCX] = 0x500000005; /* the upper half is out of sight */
-    CHECK(moved("\xf0\x0f\x22\xc1", EXIT_CR8) == 4 && vcpu.cr8 == 5);
-    CHECK(moved("\x0f\xa2", EXIT_CR8) == 0 && vcpu.cr8 == 5 && injected == -1); /* somebody rewrote it */
+    paging.cpl = 0;
+    CHECK(moved("\x0f\xa2", EXIT_CR8) == 0 && vcpu.cr8 == 3 && injected == 6); /* somebody rewrote it */
+    CHECK(moved("\x89\x06", EXIT_CR8) == 0 && vcpu.cr8 == 3 && injected == -1);
+}
+
+static uint64_t port_in(uint16_t port, unsigned size)
+{
+    struct vm_exit x = { .kind = EXIT_PIO, .length = 2, .pio = { .port = port, .size = size, .in = true } };
+    vcpu.regs.rip = 0x1000;
+    vcpu.regs.r[RAX] = 0x1111111111111111;
+    exit_dispatch(&vcpu, &x);
+    CHECK(vcpu.regs.rip == 0x1002);
+    return vcpu.regs.r[RAX];
 }
 
 /* Mechanism #1 reaches the registers of the address; nobody answers at other ports. */
 static void test_ports(void)
 {
-    uint32_t value = 0x80000000 | 0x1a << 8 | 0x40;
-    paging = (struct vcpu_paging){ .long_mode = true, .code64 = true };
-    CHECK(exit_port(&vcpu, 0xcf8, 4, false, &value) == 0);
-    CHECK(exit_port(&vcpu, 0xcfe, 2, true, &value) == 0 && value == (0x1a << 16 | 0x42));
-    CHECK(exit_port(&vcpu, 0xcfe, 4, true, &value) == 0 && value == ~0u);
-    CHECK(exit_port(&vcpu, 0x1234, 1, true, &value) == 0 && value == 0xff);
-    domain.control = false;
-    CHECK(exit_port(&vcpu, 0xcfc, 4, true, &value) == 0 && value == ~0u);
-    domain.control = true;
-    vcpu.regs.r[RAX] = ~0ull;
-    struct vm_exit x = { .kind = EXIT_PIO, .length = 2, .pio = { .port = 0xcfc, .size = 2, .in = true } };
-    vcpu.regs.rip = 0x1000;
+    struct vm_exit x = { .kind = EXIT_PIO, .length = 1, .pio = { .port = 0xcf8, .size = 4 } };
+    vcpu.regs.r[RAX] = 0x80000000 | 0x1a << 8 | 0x40;
     exit_dispatch(&vcpu, &x);
-    CHECK(vcpu.regs.r[RAX] == 0xffffffffffff0040 && vcpu.regs.rip == 0x1002);
-    uint64_t wide = 0;
-    CHECK(exit_mmio(&vcpu, 0xd0000000, 8, false, &wide) == 0 && wide == ~0ull);
+    CHECK(port_in(0xcf8, 4) == (0x80000000 | 0x1a << 8 | 0x40));
+    CHECK(port_in(0xcfc, 4) == (0x1a << 16 | 0x40));
+    CHECK(port_in(0xcfe, 2) == 0x1111111111110042 && port_in(0xcff, 1) == 0x1111111111111143);
+    CHECK(port_in(0xcfe, 4) == ~0u && port_in(0x1234, 1) == 0x11111111111111ff &&
+          port_in(0x1234, 2) == 0x111111111111ffff);
+    domain.control = false;
+    CHECK(port_in(0xcfc, 4) == ~0u);
+    domain.control = true;
+    x.pio.string = true;
+    vcpu.regs.rip = 0x1000;
+    injected = -1;
+    exit_dispatch(&vcpu, &x);
+    CHECK(vcpu.regs.rip == 0x1000 && injected == 6);
+}
+
+static void test_memory(void)
+{
+    uint64_t value = 0;
+    exit_mmio(&vcpu, VHPET_BASE, 2, false, &value);
+    CHECK(value == 0x1234);
+    exit_mmio(&vcpu, VHPET_BASE, 3, false, &value); /* of an operand across pages */
+    CHECK(value == ~0ull);
+    value = 0;
+    exit_mmio(&vcpu, 0xd0000000, 8, false, &value);
+    CHECK(value == ~0ull);
 }
 
 int main(void)
@@ -143,5 +132,6 @@ int main(void)
     test_xsetbv();
     test_cr8();
     test_ports();
+    test_memory();
     return 0;
 }

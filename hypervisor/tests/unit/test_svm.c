@@ -68,6 +68,20 @@ static void fresh(void)
     leave(VMEXIT_INTR, 0);
 }
 
+static bool exits_on(enum vmcb_exit code) { return vmcb->intercepts[code / 32] >> code % 32 & 1; }
+
+/* What is the hypervisor's exits, and what it exits for is understood; anything else ends the guest. */
+static void test_intercepts(void)
+{
+    static const uint32_t want[6] = { 0, 0, 0x60002 /* #DB, #AC, #MC */, 0x9d44801f, 0x6e7f };
+    fresh();
+    CHECK(!memcmp(vmcb->intercepts, want, sizeof want));
+    for (unsigned code = 0; code < 0xa0; code++)
+        CHECK(!exits_on(code) || leave(code, 0).kind != EXIT_INVALID);
+    CHECK(leave(VMEXIT_VMRUN + 3, 0).kind == EXIT_UNDEFINED && leave(0x77, 0).kind == EXIT_INVALID);
+    CHECK(leave(~0ull, 0).kind == EXIT_INVALID && leave(0x401, 0).kind == EXIT_INVALID);
+}
+
 /* An event whose delivery an exit cut short comes again, unless an instruction raises it again. */
 static void test_events_again(void)
 {
@@ -111,18 +125,18 @@ static void test_windows(void)
 {
     static const struct {
         enum window window;
-        uint32_t cr;
+        bool cr8;
         uint64_t virtual;
     } windows[] = {
-        { WINDOW_ANY, INTERCEPT_CR8_WRITE, VINTR_MASKING | VINTR_IRQ | VINTR_IGNORE_TPR },
-        { WINDOW_CR8, INTERCEPT_CR8_WRITE, VINTR_MASKING },
-        { WINDOW_OFF, 0, VINTR_MASKING },
+        { WINDOW_ANY, true, VINTR_MASKING | VINTR_IRQ | VINTR_IGNORE_TPR },
+        { WINDOW_CR8, true, VINTR_MASKING },
+        { WINDOW_OFF, false, VINTR_MASKING },
     };
     fresh();
     for (unsigned i = 0; i < ARRAY_SIZE(windows); i++) {
         vcpu.cr8 = 9;
         svm_ops.want_window(&vcpu, windows[i].window);
-        CHECK(vmcb->intercept_cr == windows[i].cr && (i == 1 || !(vmcb->clean & CLEAN_INTERCEPTS)));
+        CHECK(exits_on(VMEXIT_CR8_WRITE) == windows[i].cr8 && (i == 1 || !(vmcb->clean & CLEAN_INTERCEPTS)));
         CHECK(leave(VMEXIT_CR8_WRITE, 0).kind == EXIT_CR8);
         CHECK(vmcb->virtual_interrupt == (windows[i].virtual | 9) && vcpu.cr8 == 9);
     }
@@ -152,9 +166,9 @@ static void test_nmis(void)
     CHECK(svm_ops.ready(&vcpu, INJECT_NMI));
     svm_ops.inject(&vcpu, INJECT_NMI, 2, false, 0, 0);
     leave(VMEXIT_INTR, 0);
-    CHECK(!svm_ops.ready(&vcpu, INJECT_NMI) && vmcb->intercept1 & INTERCEPT_IRET);
+    CHECK(!svm_ops.ready(&vcpu, INJECT_NMI) && exits_on(VMEXIT_IRET));
     CHECK(leave(VMEXIT_IRET, 0).kind == EXIT_WINDOW);
-    CHECK(svm_ops.ready(&vcpu, INJECT_NMI) && !(vmcb->intercept1 & INTERCEPT_IRET));
+    CHECK(svm_ops.ready(&vcpu, INJECT_NMI) && !exits_on(VMEXIT_IRET));
 }
 
 static void trapped(int signal, siginfo_t *info, void *context)
@@ -211,6 +225,7 @@ int main(void)
     domain.msr_bitmap = bitmap;
     CHECK(syscall(SYS_arch_prctl, ARCH_SET_GS, &cpu) == 0);
     CHECK(sigaction(SIGSEGV, &trap, NULL) == 0);
+    test_intercepts();
     test_events_again();
     test_a_new_state_has_no_event();
     test_windows();
