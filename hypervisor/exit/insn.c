@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The decoder: bytes in, struct insn out (APM3 ch. 1 and app. A; SDM 2 ch. 2, app. A). Two opcode maps say for each
- * byte what it does and what follows; groups and the few irregular ones are settled by name. It is pure, apart from the
- * last part, which fetches the instruction of an exit and tells its length.
+ * The decoder: bytes in, struct insn out (APM3 ch. 1 and app. A; SDM 2 ch. 2, app. A). A table says for each
+ * opcode what it does and what follows; groups and the few irregular ones are settled by name. It is pure, apart from
+ * the last part, which fetches the instruction of an exit and tells its length.
  *
  * The processor has found the instruction legal when it gets here, so that is not asked again; code that another CPU
  * rewrites meanwhile may be taken for something else, which nobody but that guest feels.
@@ -37,7 +37,8 @@ struct opcode {
 /* Bytes, and the operand size. */
 #define PAIR(at, name, form) [at] = { name, form | B }, [at + 1] = { name, form }
 
-static const struct opcode one_byte[256] = {
+/* By the byte; 0x100 more: after 0F. */
+static const struct opcode opcodes[512] = {
     ALU(0x00, OP_ADD),
     ALU(0x08, OP_OR),
     ALU(0x10, OP_ADC),
@@ -62,19 +63,18 @@ static const struct opcode one_byte[256] = {
     [0xc7] = { OP_MOV, FORM_MI | IZ },
     [0xf6] = { OP_TEST, FORM_MI | B | I8 | GRP },
     [0xf7] = { OP_TEST, FORM_MI | IZ | GRP },
-};
-
-/* After 0F. */
-static const struct opcode two_byte[256] = {
-    [0x22] = { OP_MOV_CR, FORM_M }, [0xb6] = { OP_MOVZX, FORM_RM }, [0xb7] = { OP_MOVZX, FORM_RM },
-    [0xbe] = { OP_MOVSX, FORM_RM }, [0xbf] = { OP_MOVSX, FORM_RM },
+    [0x122] = { OP_MOV_CR, FORM_M },
+    [0x1b6] = { OP_MOVZX, FORM_RM },
+    [0x1b7] = { OP_MOVZX, FORM_RM },
+    [0x1be] = { OP_MOVSX, FORM_RM },
+    [0x1bf] = { OP_MOVSX, FORM_RM },
 };
 
 struct reader {
     const uint8_t *bytes;
     unsigned at, n;
     uint8_t rex, modrm;
-    bool opsize, two; /* prefix 66 was there; the second opcode map */
+    bool opsize; /* prefix 66 was there */
 };
 
 static bool take(struct reader *r, unsigned size, bool sign, uint64_t *value)
@@ -142,11 +142,10 @@ static bool take_address(struct reader *r, struct insn *out)
     return mod == 0 || take(r, mod == 1 ? 1 : 4, true, &out->displacement);
 }
 
-/* Registers, or memory, of an instruction with a ModRM byte; false: not enough bytes. */
-static bool take_operands(struct reader *r, uint8_t opcode, const struct opcode *o, struct insn *out)
+/* Registers, or memory; false: not enough bytes. */
+static bool take_operands(struct reader *r, unsigned opcode, const struct opcode *o, struct insn *out)
 {
-    bool moffs = !r->two && opcode >= 0xa0 && opcode <= 0xa3;
-    if (moffs) {
+    if (opcode >= 0xa0 && opcode <= 0xa3) { /* without a ModRM byte */
         out->memory = true;
         out->reg = RAX;
         return take(r, out->address_size, false, &out->displacement);
@@ -165,11 +164,11 @@ static bool take_operands(struct reader *r, uint8_t opcode, const struct opcode 
     return true;
 }
 
-static void settle_sizes(const struct reader *r, uint8_t opcode, const struct opcode *o, struct insn *out)
+static void settle_sizes(const struct reader *r, unsigned opcode, const struct opcode *o, struct insn *out)
 {
     out->size = o->how & B ? 1 : r->rex & 8 ? 8 : r->opsize ? 2 : 4;
     out->memory_size = out->size;
-    if (r->two)
+    if (opcode >= 0x100)
         out->memory_size = opcode & 1 ? 2 : 1;
     else if (out->op == OP_MOVSX && out->size == 8) /* MOVSXD */
         out->memory_size = 4;
@@ -183,13 +182,13 @@ int insn_decode(const uint8_t *bytes, unsigned n, struct insn *out)
 
     if (!take_prefixes(&r, out))
         return short_of;
-    uint8_t opcode = bytes[r.at++];
-    r.two = opcode == 0x0f;
-    if (r.two && r.at >= r.n)
-        return short_of;
-    if (r.two)
-        opcode = bytes[r.at++];
-    struct opcode o = r.two ? two_byte[opcode] : one_byte[opcode];
+    unsigned opcode = bytes[r.at++];
+    if (opcode == 0x0f) {
+        if (r.at >= r.n)
+            return short_of;
+        opcode = 0x100 | bytes[r.at++];
+    }
+    struct opcode o = opcodes[opcode];
     out->op = o.op;
     out->form = o.how & 15;
     if (o.op == OP_NONE)

@@ -24,6 +24,7 @@
 
 #define NEVER ~0ull
 
+/* Raises what is due by `now` of a vCPU's timers; when the next is. */
 static uint64_t run_timers(struct vcpu *v, uint64_t now)
 {
     vcpu_run_timers(v, now);
@@ -31,9 +32,9 @@ static uint64_t run_timers(struct vcpu *v, uint64_t now)
 }
 
 /* A vCPU that does not run waits in the list of the CPU it ran on last. */
-static void timer_park(struct vcpu *v, uint64_t when)
+static void timer_park(struct cpu *c, struct vcpu *v)
 {
-    struct cpu *c = this_cpu();
+    uint64_t when = run_timers(v, metal_now());
     if (when == NEVER)
         return;
     spin_lock(&c->timer_lock);
@@ -96,9 +97,10 @@ static uint64_t look_for_faults(const struct cpu *c, uint64_t now)
     return next;
 }
 
-/* The alarm's sources, looked at again when one of them may have changed. */
-static void set_alarm(struct cpu *c, uint64_t mine, uint64_t now)
+/* The alarm's sources, looked at again when one of them may have changed. NULL: no vCPU runs here. */
+static void set_alarm(struct cpu *c, struct vcpu *v)
 {
+    uint64_t now = metal_now(), mine = v ? run_timers(v, now) : NEVER;
     uint64_t others = MIN(look_for_faults(c, now), timers_due(c, now));
     metal_set_alarm(MIN(MIN(mine, others), sched_alarm_time(c->id)));
 }
@@ -144,11 +146,10 @@ static void do_work(struct vcpu *v)
 /* Runs one vCPU until something else shall run here. */
 static void run(struct cpu *c, struct vcpu *v)
 {
-    uint64_t next = run_timers(v, metal_now());
     c->current = v;
     vcpu_load(v);
     vcpu_update_runstate(v, metal_now());
-    set_alarm(c, next, metal_now());
+    set_alarm(c, v);
     atomic_fetch_or(&v->work, WORK_LAPIC);
     while (!load_relaxed(&v->blocked)) {
         uint32_t work = load_relaxed(&v->work);
@@ -159,8 +160,7 @@ static void run(struct cpu *c, struct vcpu *v)
         if (unlikely(c->tick || work & WORK_TIMER)) {
             c->tick = false;
             atomic_fetch_and(&v->work, ~WORK_TIMER);
-            next = run_timers(v, metal_now());
-            set_alarm(c, next, metal_now());
+            set_alarm(c, v);
             if (sched_alarm_time(c->id) <= metal_now() || power_parking())
                 break;
             continue;
@@ -183,12 +183,12 @@ static void run(struct cpu *c, struct vcpu *v)
     vcpu_unload(v);
     vcpu_update_runstate(v, metal_now());
     c->current = NULL;
-    timer_park(v, run_timers(v, metal_now()));
+    timer_park(c, v);
 }
 
 static void idle(struct cpu *c)
 {
-    set_alarm(c, NEVER, metal_now());
+    set_alarm(c, NULL);
     if (!c->tick && !sched_has_work(c->id))
         halt_once();
     c->tick = false;

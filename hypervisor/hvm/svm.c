@@ -32,7 +32,6 @@
 /* One page: this, then nothing. The VMCB is a page of its own. */
 struct hw_vcpu {
     struct vmcb *vmcb;
-    paddr_t vmcb_at;
     uint64_t asid_generation;
     uint64_t window; /* bits of virtual_interrupt, but for the task priority; QEMU 7.2 forgets those of the VMCB */
     bool nmi_masked;
@@ -126,7 +125,6 @@ static int svm_vcpu_init(struct vcpu *v)
         return -ENOMEM;
     }
     hw->vmcb = b;
-    hw->vmcb_at = ptr_paddr(b);
     v->hw = hw;
     for (unsigned code = 0; code < ARRAY_SIZE(kinds); code++)
         intercept(v, code, kinds[code] != EXIT_INVALID && code != VMEXIT_CR8_WRITE && code != VMEXIT_IRET);
@@ -243,7 +241,7 @@ static void svm_enter(struct vcpu *v, struct vm_exit *x)
     }
     if (unlikely(spec_ctrl))
         wrmsr(MSR_SPEC_CTRL, spec_ctrl);
-    svm_run(&v->regs, hw->vmcb_at, c->host_vmcb);
+    svm_run(&v->regs, ptr_paddr(b), c->host_vmcb);
     if (unlikely(spec_ctrl))
         wrmsr(MSR_SPEC_CTRL, 0);
     v->regs.r[RAX] = b->rax;

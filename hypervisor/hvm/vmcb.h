@@ -8,11 +8,10 @@
 struct vmcb {
     /* --- control area --- */
     uint32_t intercepts[6]; /* 0x000: bit n stands for exit code n */
-    uint8_t reserved0[0x3c - 0x18];
-    uint16_t pause_threshold, pause_count; /* 0x03c */
-    uint64_t iopm, msrpm;                  /* 0x040 */
-    int64_t tsc_offset;                    /* 0x050 */
-    uint32_t asid;                         /* 0x058 */
+    uint8_t reserved0[0x40 - 0x18];
+    uint64_t iopm, msrpm; /* 0x040 */
+    int64_t tsc_offset;   /* 0x050 */
+    uint32_t asid;        /* 0x058 */
     uint8_t tlb_control, reserved1[3];
     uint64_t virtual_interrupt;                     /* 0x060 */
     uint64_t shadow;                                /* 0x068: bit 0 interrupt shadow */
@@ -20,33 +19,32 @@ struct vmcb {
     uint64_t exit_info1, exit_info2, exit_int_info; /* 0x078 */
     uint64_t nested_control;                        /* 0x090: bit 0 nested paging */
     uint8_t reserved2[0xa8 - 0x98];
-    uint64_t event_injection;   /* 0x0a8 */
-    uint64_t nested_cr3;        /* 0x0b0 */
-    uint64_t lbr_control;       /* 0x0b8 */
-    uint32_t clean, reserved3;  /* 0x0c0 */
-    uint64_t next_rip;          /* 0x0c8 */
-    uint8_t fetched, bytes[15]; /* 0x0d0 */
-    uint8_t reserved4[0x400 - 0xe0];
+    uint64_t event_injection; /* 0x0a8 */
+    uint64_t nested_cr3;      /* 0x0b0 */
+    uint64_t reserved3;
+    uint32_t clean, reserved4; /* 0x0c0 */
+    uint64_t next_rip;         /* 0x0c8 */
+    uint8_t reserved5[0x400 - 0xd0];
     /* --- state save area --- */
     struct segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 0x400 */
-    uint8_t reserved5[0x4cb - 0x4a0];
+    uint8_t reserved6[0x4cb - 0x4a0];
     uint8_t cpl; /* 0x4cb */
-    uint32_t reserved6;
+    uint32_t reserved7;
     uint64_t efer; /* 0x4d0 */
-    uint8_t reserved7[0x548 - 0x4d8];
+    uint8_t reserved8[0x548 - 0x4d8];
     uint64_t cr4, cr3, cr0, dr7, dr6, rflags, rip; /* 0x548 */
-    uint8_t reserved8[0x5d8 - 0x580];
+    uint8_t reserved9[0x5d8 - 0x580];
     uint64_t rsp; /* 0x5d8 */
-    uint8_t reserved9[0x5f8 - 0x5e0];
+    uint8_t reserved10[0x5f8 - 0x5e0];
     uint64_t rax, star, lstar, cstar, sfmask, kernel_gs_base; /* 0x5f8 */
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip, cr2;
-    uint8_t reserved10[0x668 - 0x648];
+    uint8_t reserved11[0x668 - 0x648];
     uint64_t pat; /* 0x668 */
-    uint8_t reserved11[0x1000 - 0x670];
+    uint8_t reserved12[0x1000 - 0x670];
 };
 
 _Static_assert(offsetof(struct vmcb, exit_code) == 0x70, "layout");
-_Static_assert(offsetof(struct vmcb, event_injection) == 0xa8, "layout");
+_Static_assert(offsetof(struct vmcb, next_rip) == 0xc8, "layout");
 _Static_assert(offsetof(struct vmcb, es) == 0x400, "layout");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4d0, "layout");
 _Static_assert(offsetof(struct vmcb, cr4) == 0x548, "layout");

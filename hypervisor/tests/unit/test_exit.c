@@ -31,7 +31,7 @@ bool virqchip_mmio(struct vcpu *v, gpa_t gpa, unsigned size, bool write, uint64_
 {
     CHECK(size == 1 || size == 2 || size == 4 || size == 8);
     *value = 0x1234;
-    return gpa == VHPET_BASE;
+    return gpa == VIOAPIC_BASE;
 }
 uint32_t vpci_read(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size) { return sbdf << 16 | reg; }
 void vpci_write(struct domain *d, uint32_t sbdf, unsigned reg, unsigned size, uint32_t value) {}
@@ -118,9 +118,9 @@ static void test_ports(void)
 static void test_memory(void)
 {
     uint64_t value = 0;
-    exit_mmio(&vcpu, VHPET_BASE, 2, false, &value);
+    exit_mmio(&vcpu, VIOAPIC_BASE, 2, false, &value);
     CHECK(value == 0x1234);
-    exit_mmio(&vcpu, VHPET_BASE, 3, false, &value); /* of an operand across pages */
+    exit_mmio(&vcpu, VIOAPIC_BASE, 3, false, &value); /* of an operand across pages */
     CHECK(value == ~0ull);
     value = 0;
     exit_mmio(&vcpu, 0xd0000000, 8, false, &value);
