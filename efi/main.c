@@ -17,7 +17,7 @@ struct efi_loaded_image *fw_loaded;
 
 static struct config_entry entry;
 static struct bootinfo info;
-static char options[3 * CONFIG_LINE]; /* the hypervisor's */
+static char options[BOOT_OPTIONS]; /* the hypervisor's */
 static bool only_signed;
 
 extern const uint64_t hv_image[], hv_image_end[]; /* enter.S */
@@ -142,8 +142,10 @@ static void set_options(void)
 {
     const char *memory = entry.value[CONFIG_DOM0_MEM], *console = entry.value[CONFIG_CONSOLE];
 
-    snprintf(options, sizeof(options), "%s%s%s%s %s", *memory ? "dom0_mem=" : "", memory, *console ? " console=" : "",
-             console, entry.value[CONFIG_HYPERVISOR]);
+    if (snprintf(options, sizeof(options), "%s%s%s%s %s", *memory ? "dom0_mem=" : "", memory,
+                 *console ? " console=" : "", console, entry.value[CONFIG_HYPERVISOR]) >= BOOT_OPTIONS)
+        fail("The lines dom0_mem, console and hypervisor are too long together.", "Shorten them.",
+             "The hypervisor takes %u characters of options.", BOOT_OPTIONS - 1);
     info.kernel_command_line = (uint64_t)entry.value[CONFIG_OPTIONS];
     info.hypervisor_command_line = (uint64_t)options;
 }

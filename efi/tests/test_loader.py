@@ -87,6 +87,8 @@ BAD = {
     "dom0_mem too large": (conf(dom0_mem="64G"), None, ["dom0_mem of 65536 MiB cannot be had", "smaller dom0_mem"]),
     "dom0_mem of the hypervisor's options": (conf(dom0_mem="150M", hypervisor="dom0_mem=1T"), None,
                                              ["dom0_mem of 1048576 MiB cannot be had"]),
+    "too many options": (conf(dom0_mem="150M", hypervisor=1003 * "x" + " dom0_mem=1T"), None,
+                         ["takes 1023 characters", "too long together"]),
     "dom0_mem of nothing": (conf(dom0_mem="0"), None, ["The control domain needs 128 MiB, of", "larger dom0_mem"]),
     "dom0_mem too small": (conf(dom0_mem="100M"), None, ["The control domain needs 128 MiB, of", "larger dom0_mem"]),
     "initrd too large": (conf(initrd="/no-kernel"), None, ["The control domain needs 198 MiB, of", "smaller initrd"]),

@@ -49,6 +49,7 @@ struct boot_segment {
     uint64_t from, file_size; /* physical address in the file */
 };
 #define BOOT_SEGMENTS 16
+#define BOOT_OPTIONS 1024 /* the hypervisor's command line takes no more, its zero included */
 
 struct boot_kernel {
     uint64_t entry, start, end; /* of the PVH note; the segments lie between */

@@ -25,10 +25,10 @@ struct machine {
     uint64_t max_page;      /* the highest page of RAM */
     struct e820entry *e820; /* the machine's memory map */
     unsigned nr_e820;
-    unsigned physical_bits;  /* of addresses */
-    uint16_t console_port;   /* the first of eight, 0: no serial console */
-    char command_line[1024]; /* the hypervisor's */
-    unsigned nr_cpus;        /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
+    unsigned physical_bits;          /* of addresses */
+    uint16_t console_port;           /* the first of eight, 0: no serial console */
+    char command_line[BOOT_OPTIONS]; /* the hypervisor's */
+    unsigned nr_cpus;                /* in the MADT; after the start of all, metal_nr_cpus() of them are there */
     struct machine_cpu cpu[MACHINE_MAX_CPUS];
 };
 
