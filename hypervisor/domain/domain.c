@@ -40,24 +40,15 @@ static struct domain *domain_of(struct list *l) { return container_of(l, struct 
 
 static void domain_free(struct domain *d);
 
-static bool try_get(struct domain *d)
-{
-    uint32_t refs = load_relaxed(&d->refs);
-    do
-        if (!refs)
-            return false;
-    while (!atomic_compare_exchange_weak(&d->refs, &refs, refs + 1));
-    return true;
-}
-
-/* The first one with an id of `first` to `last`, referenced. */
+/* The first one with an id of `first` to `last`, referenced: being listed keeps one reference meanwhile. */
 static struct domain *find(domid_t first, domid_t last)
 {
     struct domain *found = NULL;
     spin_lock(&list_lock);
     list_for_each (l, &domains) { /* in the order of ids */
         struct domain *d = domain_of(l);
-        if (d->id >= first && d->id <= last && try_get(d)) {
+        if (d->id >= first && d->id <= last) {
+            atomic_fetch_add(&d->refs, 1);
             found = d;
             break;
         }

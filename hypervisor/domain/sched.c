@@ -13,6 +13,7 @@
  * vcpu.cpu; a vCPU that changes CPUs is on no queue meanwhile and `running` tells that somebody has it in hand.
  */
 #include <hv/domain.h>
+#include <hv/lib.h>
 #include <hv/metal.h>
 #include <hv/sched.h>
 
@@ -108,10 +109,8 @@ static void account(struct vcpu *v, uint64_t now)
 void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4])
 {
     struct queue *q = lock_queue(v);
-    for (unsigned i = 0; i < 4; i++)
-        times[i] = v->sched.state_time[i];
-    if (now > v->sched.state_since)
-        times[v->sched.state] += now - v->sched.state_since;
+    account(v, now);
+    memcpy(times, v->sched.state_time, sizeof(v->sched.state_time));
     spin_unlock(&q->lock);
 }
 

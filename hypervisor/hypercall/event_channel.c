@@ -33,6 +33,11 @@ union evtchn_arg {
     struct evtchn_set_priority set_priority;
 };
 
+static long alloc_unbound(struct hc_call *c, struct domain *d, struct evtchn_alloc_unbound *op)
+{
+    return evtchn_alloc_unbound(d, op->remote_dom == DOMID_SELF ? c->d->id : op->remote_dom, &op->port);
+}
+
 static long bind_interdomain(struct hc_call *c, struct evtchn_bind_interdomain *op)
 {
     struct domain *remote = domain_get(op->remote_dom == DOMID_SELF ? c->d->id : op->remote_dom);
@@ -43,31 +48,15 @@ static long bind_interdomain(struct hc_call *c, struct evtchn_bind_interdomain *
     return rc;
 }
 
-/* Operations that name the domain they are about. */
-static long run_on(struct hc_call *c, uint32_t cmd, domid_t id, union evtchn_arg *a)
+/* `d`: the caller's domain, or the one that the operation names. */
+static long run(struct hc_call *c, struct domain *d, uint32_t cmd, union evtchn_arg *a)
 {
-    struct domain *d;
-    long rc = door_domain(c, id, &d);
-    if (rc)
-        return rc;
-    if (cmd == EVTCHNOP_status)
-        rc = evtchn_get_status(d, a->status.port, &a->status);
-    else
-        rc = evtchn_alloc_unbound(d, a->alloc_unbound.remote_dom == DOMID_SELF ? c->d->id : a->alloc_unbound.remote_dom,
-                                  &a->alloc_unbound.port);
-    domain_put(d);
-    return rc;
-}
-
-static long run(struct hc_call *c, uint32_t cmd, union evtchn_arg *a)
-{
-    struct domain *d = c->d;
     switch (cmd) {
     case EVTCHNOP_send: return evtchn_send(d, a->send.port);
     case EVTCHNOP_unmask: return evtchn_unmask(d, a->unmask.port);
     case EVTCHNOP_close: return evtchn_close(d, a->close.port);
-    case EVTCHNOP_status: return run_on(c, cmd, a->status.dom, a);
-    case EVTCHNOP_alloc_unbound: return run_on(c, cmd, a->alloc_unbound.dom, a);
+    case EVTCHNOP_status: return evtchn_get_status(d, a->status.port, &a->status);
+    case EVTCHNOP_alloc_unbound: return alloc_unbound(c, d, &a->alloc_unbound);
     case EVTCHNOP_bind_interdomain: return bind_interdomain(c, &a->bind_interdomain);
     case EVTCHNOP_bind_virq: return evtchn_bind_virq(d, a->bind_virq.virq, a->bind_virq.vcpu, &a->bind_virq.port);
     case EVTCHNOP_bind_ipi: return evtchn_bind_ipi(d, a->bind_ipi.vcpu, &a->bind_ipi.port);
@@ -80,19 +69,19 @@ static long run(struct hc_call *c, uint32_t cmd, union evtchn_arg *a)
 
 #define PORT_OF(type, field) offsetof(struct type, field)
 
-/* `size`: of the structure, 0: no such operation; `out`: it is written back; `port`: where in it a new port of the
- * caller's is, 0: there is none. */
+/* `size`: of the structure, 0: no such operation; `out`: it is written back; `port`: where in it a new port is, 0:
+ * there is none; `names`: it begins with the domain that it is about. */
 static const struct row {
     uint8_t size, port;
-    bool out;
+    bool out, names;
 } rows[] = {
     [EVTCHNOP_bind_interdomain] = { sizeof(struct evtchn_bind_interdomain),
                                     PORT_OF(evtchn_bind_interdomain, local_port), true },
     [EVTCHNOP_bind_virq] = { sizeof(struct evtchn_bind_virq), PORT_OF(evtchn_bind_virq, port), true },
     [EVTCHNOP_close] = { sizeof(struct evtchn_close) },
     [EVTCHNOP_send] = { sizeof(struct evtchn_send) },
-    [EVTCHNOP_status] = { sizeof(struct evtchn_status), .out = true },
-    [EVTCHNOP_alloc_unbound] = { sizeof(struct evtchn_alloc_unbound), PORT_OF(evtchn_alloc_unbound, port), true },
+    [EVTCHNOP_status] = { sizeof(struct evtchn_status), .out = true, .names = true },
+    [EVTCHNOP_alloc_unbound] = { sizeof(struct evtchn_alloc_unbound), PORT_OF(evtchn_alloc_unbound, port), true, true },
     [EVTCHNOP_bind_ipi] = { sizeof(struct evtchn_bind_ipi), PORT_OF(evtchn_bind_ipi, port), true },
     [EVTCHNOP_bind_vcpu] = { sizeof(struct evtchn_bind_vcpu) },
     [EVTCHNOP_unmask] = { sizeof(struct evtchn_unmask) },
@@ -101,33 +90,28 @@ static const struct row {
     [EVTCHNOP_set_priority] = { sizeof(struct evtchn_set_priority) },
 };
 
-/* The new port cannot be told to the guest. In alloc_unbound it may be another domain's. */
-static void undo_port(struct hc_call *c, uint32_t cmd, const union evtchn_arg *a)
-{
-    struct domain *d;
-    uint32_t port = *(const uint32_t *)((const char *)a + rows[cmd].port);
-    if (door_domain(c, cmd == EVTCHNOP_alloc_unbound ? a->alloc_unbound.dom : DOMID_SELF, &d))
-        return;
-    if (evtchn_close(d, port))
-        log_guest(d, "port %u was closed before its owner knew it", port);
-    domain_put(d);
-}
-
 long hc_event_channel(struct hc_call *c)
 {
     uint32_t cmd = c->arg[0];
+    struct domain *d = c->d;
     union evtchn_arg a;
 
     if (unlikely(cmd >= ARRAY_SIZE(rows) || !rows[cmd].size))
         return -ENOSYS;
-    if (unlikely(guest_read(c->v, &a, c->arg[1], rows[cmd].size)))
+    const struct row *row = &rows[cmd];
+    if (unlikely(guest_read(c->v, &a, c->arg[1], row->size)))
         return -EFAULT;
-    long rc = run(c, cmd, &a);
-    if (rc || !rows[cmd].out)
+    long rc = row->names ? door_domain(c, *(domid_t *)&a, &d) : 0;
+    if (rc)
         return rc;
-    if (likely(!guest_write(c->v, c->arg[1], &a, rows[cmd].size)))
-        return 0;
-    if (rows[cmd].port)
-        undo_port(c, cmd, &a);
-    return -EFAULT;
+    rc = run(c, d, cmd, &a);
+    if (!rc && row->out && unlikely(guest_write(c->v, c->arg[1], &a, row->size))) {
+        rc = -EFAULT;
+        /* Nobody is told of the new port. Its owner, when that is another domain, may have closed it meanwhile. */
+        if (row->port && evtchn_close(d, *(uint32_t *)((char *)&a + row->port)))
+            log_guest(d, "a port was closed before its owner knew it");
+    }
+    if (row->names)
+        domain_put(d);
+    return rc;
 }
