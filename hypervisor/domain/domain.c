@@ -43,18 +43,15 @@ static void domain_free(struct domain *d);
 /* The first one with an id of `first` to `last`, referenced: being listed keeps one reference meanwhile. */
 static struct domain *find(domid_t first, domid_t last)
 {
-    struct domain *found = NULL;
-    spin_lock(&list_lock);
+    spin_guard(&list_lock);
     list_for_each (l, &domains) { /* in the order of ids */
         struct domain *d = domain_of(l);
         if (d->id >= first && d->id <= last) {
             atomic_fetch_add(&d->refs, 1);
-            found = d;
-            break;
+            return d;
         }
     }
-    spin_unlock(&list_lock);
-    return found;
+    return NULL;
 }
 
 struct domain *domain_get(domid_t id) { return find(id, id); }
@@ -73,15 +70,14 @@ void domain_put(struct domain *d)
 /* Enters it into the list, unless its id is taken. */
 static bool enlist(struct domain *d)
 {
-    spin_lock(&list_lock);
+    spin_guard(&list_lock);
     struct list *at = domains.prev;
     while (at != &domains && domain_of(at)->id > d->id)
         at = at->prev;
-    bool free = at == &domains || domain_of(at)->id != d->id;
-    if (free)
-        list_insert(at, &d->all);
-    spin_unlock(&list_lock);
-    return free;
+    if (at != &domains && domain_of(at)->id == d->id)
+        return false;
+    list_insert(at, &d->all);
+    return true;
 }
 
 static int create_parts(struct domain *d)
@@ -189,13 +185,13 @@ int domain_pause(struct domain *d)
 
 int domain_unpause(struct domain *d)
 {
-    spin_lock(&d->lock);
-    int rc = d->pause_count ? 0 : -EINVAL;
-    if (!rc && !--d->pause_count)
+    spin_guard(&d->lock);
+    if (!d->pause_count)
+        return -EINVAL;
+    if (!--d->pause_count)
         for (unsigned i = 0; i < d->max_vcpus; i++)
             vcpu_wake(d->vcpu[i], BLOCK_PAUSE);
-    spin_unlock(&d->lock);
-    return rc;
+    return 0;
 }
 
 int domain_kill(struct domain *d)
@@ -261,8 +257,7 @@ void domain_crash(struct domain *d, const char *format, ...)
 void domain_set_wallclock(uint64_t epoch_ns)
 {
     store_relaxed(&hv_epoch, epoch_ns);
-    spin_lock(&list_lock);
+    spin_guard(&list_lock);
     list_for_each (l, &domains)
         update_wallclock(domain_of(l));
-    spin_unlock(&list_lock);
 }

@@ -125,12 +125,8 @@ bool sched_running(struct vcpu *v)
 uint64_t sched_idle_time(unsigned cpu, uint64_t now)
 {
     struct queue *q = &queues[cpu];
-    spin_lock(&q->lock);
-    uint64_t time = q->idle_time;
-    if (!q->current && now > q->idle_since)
-        time += now - q->idle_since;
-    spin_unlock(&q->lock);
-    return time;
+    spin_guard(&q->lock);
+    return q->idle_time + (!q->current && now > q->idle_since ? now - q->idle_since : 0);
 }
 
 /* --- queues --------------------------------------------------------------------------------------------------- */

@@ -159,10 +159,12 @@ void vcpu_update_time(struct vcpu *v)
 
 void vcpu_update_runstate(struct vcpu *v, uint64_t now)
 {
-    struct vcpu_runstate_info info = { .state = v->sched.state, .state_entry_time = v->sched.state_since };
+    struct vcpu_runstate_info info;
     if (!v->runstate_area.first)
         return;
     sched_runstate(v, now, info.time);
+    info.state = v->sched.state;
+    info.state_entry_time = v->sched.state_since; /* until when the times are: the guest adds what came later */
     area_write(v, &v->runstate_area, &info, sizeof(info));
 }
 

@@ -94,11 +94,10 @@ static int port_fresh(struct evtchn_space *s, uint32_t *port)
 
 static void port_bind(struct port *p, enum port_state state, struct domain *remote, uint32_t number)
 {
-    spin_lock(&p->lock);
+    spin_guard(&p->lock);
     p->state = state;
     p->remote = remote;
     p->number = number;
-    spin_unlock(&p->lock);
 }
 
 /* A port for a new binding, bound. */
@@ -167,14 +166,13 @@ int evtchn_init(struct domain *d)
 int evtchn_destroy(struct domain *d)
 {
     struct evtchn_space *s = d->events;
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     s->closed = true;
     uint32_t nr = load_relaxed(&s->nr_ports), to = MIN(nr, s->cursor + CLOSE_STEP);
     for (; s->cursor < to; s->cursor++)
         (void)port_close(s, s->cursor);
     if (to == nr)
         fifo_free(s);
-    spin_unlock(&binding_lock);
     return to == nr ? 0 : -ERESTART;
 }
 
@@ -194,28 +192,25 @@ void evtchn_free(struct domain *d)
 
 int evtchn_alloc_unbound(struct domain *d, domid_t remote, uint32_t *port)
 {
-    spin_lock(&binding_lock);
-    int rc = port_new(d->events, 0, PORT_UNBOUND, remote, port);
-    spin_unlock(&binding_lock);
-    return rc;
+    spin_guard(&binding_lock);
+    return port_new(d->events, 0, PORT_UNBOUND, remote, port);
 }
 
 int evtchn_bind_interdomain(struct domain *d, struct domain *remote, uint32_t remote_port, uint32_t *port)
 {
     struct evtchn_space *s = d->events;
-    int rc = -EINVAL;
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     struct port *peer = port_of(remote->events, remote_port);
-    if (peer && peer->state == PORT_UNBOUND && peer->number == d->id)
-        rc = port_new(s, 0, PORT_UNBOUND, remote->id, port);
-    if (!rc) {
-        struct port *p = port_of(s, *port);
-        port_bind(p, PORT_INTERDOMAIN, remote, remote_port);
-        port_bind(peer, PORT_INTERDOMAIN, d, *port);
-        deliver(s, *port, p); /* what the other end sent while it was unbound went nowhere */
-    }
-    spin_unlock(&binding_lock);
-    return rc;
+    if (!peer || peer->state != PORT_UNBOUND || peer->number != d->id)
+        return -EINVAL;
+    int rc = port_new(s, 0, PORT_UNBOUND, remote->id, port);
+    if (rc)
+        return rc;
+    struct port *p = port_of(s, *port);
+    port_bind(p, PORT_INTERDOMAIN, remote, remote_port);
+    port_bind(peer, PORT_INTERDOMAIN, d, *port);
+    deliver(s, *port, p); /* what the other end sent while it was unbound went nowhere */
+    return 0;
 }
 
 int evtchn_bind_virq(struct domain *d, uint32_t virq, unsigned vcpu, uint32_t *port)
@@ -224,12 +219,11 @@ int evtchn_bind_virq(struct domain *d, uint32_t virq, unsigned vcpu, uint32_t *p
         return -EINVAL;
     if (!vcpu_of(d, vcpu))
         return -ENOENT;
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     _Atomic uint32_t *slot = virq_slot(d, virq, vcpu);
     int rc = load_relaxed(slot) ? -EEXIST : port_new(d->events, vcpu, PORT_VIRQ, virq, port);
     if (!rc)
         store_release(slot, *port); /* pairs with evtchn_virq() */
-    spin_unlock(&binding_lock);
     return rc;
 }
 
@@ -237,53 +231,45 @@ int evtchn_bind_ipi(struct domain *d, unsigned vcpu, uint32_t *port)
 {
     if (!vcpu_of(d, vcpu))
         return -ENOENT;
-    spin_lock(&binding_lock);
-    int rc = port_new(d->events, vcpu, PORT_IPI, 0, port);
-    spin_unlock(&binding_lock);
-    return rc;
+    spin_guard(&binding_lock);
+    return port_new(d->events, vcpu, PORT_IPI, 0, port);
 }
 
 int evtchn_close(struct domain *d, uint32_t port)
 {
-    spin_lock(&binding_lock);
-    int rc = port_close(d->events, port);
-    spin_unlock(&binding_lock);
-    return rc;
+    spin_guard(&binding_lock);
+    return port_close(d->events, port);
 }
 
 int evtchn_bind_vcpu(struct domain *d, uint32_t port, unsigned vcpu)
 {
-    int rc = -EINVAL;
     if (!vcpu_of(d, vcpu))
         return -ENOENT;
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     struct port *p = port_of(d->events, port);
-    if (p && p->state != PORT_FREE && p->state != PORT_IPI && !(p->state == PORT_VIRQ && !virq_is_global(p->number))) {
-        store_relaxed(&p->vcpu, vcpu);
-        rc = 0;
-    }
-    spin_unlock(&binding_lock);
-    return rc;
+    if (!p || p->state == PORT_FREE || p->state == PORT_IPI || (p->state == PORT_VIRQ && !virq_is_global(p->number)))
+        return -EINVAL;
+    store_relaxed(&p->vcpu, vcpu);
+    return 0;
 }
 
 int evtchn_get_status(struct domain *d, uint32_t port, struct evtchn_status *out)
 {
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     struct port *p = port_of(d->events, port);
-    if (p) {
-        out->status = p->state;
-        out->vcpu = load_relaxed(&p->vcpu);
-    }
-    if (p && p->state == PORT_UNBOUND) {
+    if (!p)
+        return -EINVAL;
+    out->status = p->state;
+    out->vcpu = load_relaxed(&p->vcpu);
+    if (p->state == PORT_UNBOUND) {
         out->u.unbound.dom = p->number;
-    } else if (p && p->state == PORT_INTERDOMAIN) {
+    } else if (p->state == PORT_INTERDOMAIN) {
         out->u.interdomain.dom = p->remote->id;
         out->u.interdomain.port = p->number;
-    } else if (p && p->state == PORT_VIRQ) {
+    } else if (p->state == PORT_VIRQ) {
         out->u.virq = p->number;
     }
-    spin_unlock(&binding_lock);
-    return p ? 0 : -EINVAL;
+    return 0;
 }
 
 int evtchn_init_control(struct domain *d, struct evtchn_init_control *op)
@@ -291,36 +277,27 @@ int evtchn_init_control(struct domain *d, struct evtchn_init_control *op)
     struct vcpu *v = vcpu_of(d, op->vcpu);
     if (!v)
         return -ENOENT;
-    spin_lock(&binding_lock);
-    int rc = fifo_init_control(d->events, v, gfn(op->control_gfn), op->offset);
-    spin_unlock(&binding_lock);
     op->link_bits = EVTCHN_FIFO_LINK_BITS;
-    return rc;
+    spin_guard(&binding_lock);
+    return fifo_init_control(d->events, v, gfn(op->control_gfn), op->offset);
 }
 
 int evtchn_expand_array(struct domain *d, gfn_t array)
 {
-    spin_lock(&binding_lock);
-    int rc = fifo_expand(d->events, array);
-    spin_unlock(&binding_lock);
-    return rc;
+    spin_guard(&binding_lock);
+    return fifo_expand(d->events, array);
 }
 
 int evtchn_set_priority(struct domain *d, uint32_t port, uint32_t priority)
 {
-    int rc = -EINVAL;
     if (ops_of(d->events) != &evtchn_ops_fifo)
         return -ENOSYS;
-    if (priority > EVTCHN_FIFO_PRIORITY_MIN)
-        return -EINVAL;
-    spin_lock(&binding_lock);
+    spin_guard(&binding_lock);
     struct port *p = port_of(d->events, port);
-    if (p && p->state != PORT_FREE) {
-        store_relaxed(&p->priority, priority);
-        rc = 0;
-    }
-    spin_unlock(&binding_lock);
-    return rc;
+    if (!p || p->state == PORT_FREE || priority > EVTCHN_FIFO_PRIORITY_MIN)
+        return -EINVAL;
+    store_relaxed(&p->priority, priority);
+    return 0;
 }
 
 /* --- sending ---------------------------------------------------------------------------------------------------------
@@ -330,21 +307,19 @@ int evtchn_send(struct domain *d, uint32_t port)
 {
     struct evtchn_space *s = d->events;
     struct port *p = port_of(s, port);
-    int rc = 0;
 
     if (unlikely(!p))
         return -EINVAL;
-    spin_lock(&p->lock);
+    spin_guard(&p->lock);
     if (likely(p->state == PORT_INTERDOMAIN)) {
         s = p->remote->events;
         deliver(s, p->number, port_of(s, p->number));
     } else if (likely(p->state == PORT_IPI)) {
         deliver(s, port, p);
     } else if (p->state != PORT_UNBOUND) { /* to an unbound one: nobody listens, no error */
-        rc = -EINVAL;
+        return -EINVAL;
     }
-    spin_unlock(&p->lock);
-    return rc;
+    return 0;
 }
 
 int evtchn_unmask(struct domain *d, uint32_t port)
@@ -353,12 +328,11 @@ int evtchn_unmask(struct domain *d, uint32_t port)
     struct port *p = port_of(s, port);
     if (!p)
         return -EINVAL;
-    spin_lock(&p->lock);
-    bool bound = p->state != PORT_FREE;
-    if (bound)
-        ops_of(s)->unmask(s, d->vcpu[load_relaxed(&p->vcpu)], port, p);
-    spin_unlock(&p->lock);
-    return bound ? 0 : -EINVAL;
+    spin_guard(&p->lock);
+    if (p->state == PORT_FREE)
+        return -EINVAL;
+    ops_of(s)->unmask(s, d->vcpu[load_relaxed(&p->vcpu)], port, p);
+    return 0;
 }
 
 void evtchn_virq(struct domain *d, unsigned vcpu, uint32_t virq)
@@ -367,10 +341,9 @@ void evtchn_virq(struct domain *d, unsigned vcpu, uint32_t virq)
     struct port *p = port ? port_of(d->events, port) : NULL;
     if (!p)
         return;
-    spin_lock(&p->lock);
+    spin_guard(&p->lock);
     if (p->state == PORT_VIRQ && p->number == virq) /* not closed since the slot was read */
         deliver(d->events, port, p);
-    spin_unlock(&p->lock);
 }
 
 void evtchn_resend(struct vcpu *v)
@@ -388,10 +361,8 @@ int evtchn_is_pending(struct domain *d, uint32_t port)
     if (!p)
         return -EINVAL;
     atomic_store(&s->polled, true); /* before the port is looked at: pairs with deliver() */
-    spin_lock(&p->lock);
-    bool pending = p->state != PORT_FREE && ops_of(s)->is_pending(s, port);
-    spin_unlock(&p->lock);
-    return pending;
+    spin_guard(&p->lock);
+    return p->state != PORT_FREE && ops_of(s)->is_pending(s, port);
 }
 
 bool evtchn_upcall_pending(const struct vcpu *v)

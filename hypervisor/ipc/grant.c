@@ -110,22 +110,17 @@ static int pin_first_locked(struct domain *granter, struct grant_entry_v1 *e, st
         return rc;
     uint32_t frame = __atomic_load_n(&e->frame, __ATOMIC_RELAXED);
     mfn_t m = p2m_get_frame(&granter->p2m, gfn(frame), write, false);
-    if (!mfn_valid(m)) {
-        rc = GNTST_bad_page;
-        goto release;
-    }
-    if (!a->readers) {
+    if (mfn_valid(m) && !a->readers) {
         a->mfn = m.n; /* the reference stays */
         a->domid = user;
         return GNTST_okay;
     }
-    frame_put(m);
-    if (m.n == a->mfn)
+    if (mfn_valid(m))
+        frame_put(m);
+    if (mfn_valid(m) && m.n == a->mfn)
         return GNTST_okay;
-    rc = GNTST_general_error; /* the granter put another page into an entry that is in use */
-release:
-    entry_release(e, a);
-    return rc;
+    entry_release(e, a); /* no such page, or the granter put another one into an entry that is in use */
+    return mfn_valid(m) ? GNTST_general_error : GNTST_bad_page;
 }
 
 /* Uses the entry once more, for `user`. GNTST_okay and the page, which stays until unpin(). */
@@ -134,24 +129,20 @@ static int pin(struct domain *granter, domid_t user, uint32_t ref, bool write, m
     struct grant_table *t = granter->grants;
     int rc = GNTST_okay;
 
-    spin_lock(&t->lock);
-    if (!ref_valid(t, ref)) {
-        rc = GNTST_bad_gntref;
-        goto unlock;
-    }
+    spin_guard(&t->lock);
+    if (!ref_valid(t, ref))
+        return GNTST_bad_gntref;
     struct active *a = active_of(t, ref);
     if (a->readers && a->domid != user)
-        rc = GNTST_general_error;
-    else if (!a->readers || (write && !a->writers))
+        return GNTST_general_error;
+    if (!a->readers || (write && !a->writers))
         rc = pin_first_locked(granter, entry_of(t, ref), a, user, write);
-    if (!rc) {
-        a->readers++;
-        a->writers += write;
-        *m = mfn(a->mfn);
-    }
-unlock:
-    spin_unlock(&t->lock);
-    return rc;
+    if (rc)
+        return rc;
+    a->readers++;
+    a->writers += write;
+    *m = mfn(a->mfn);
+    return GNTST_okay;
 }
 
 static void unpin(struct domain *granter, uint32_t ref, bool write)
@@ -196,28 +187,23 @@ static int map_pinned(struct domain *d, struct domain *granter, mfn_t m, struct 
     struct grant_table *t = d->grants;
     bool write = !(op->flags & GNTMAP_readonly);
     gfn_t at = gpa_gfn(op->host_addr);
-    int rc = GNTST_no_space;
 
-    spin_lock(&t->lock);
+    spin_guard(&t->lock);
     struct mapping *map = mapping_free_locked(t);
     if (!map)
-        goto unlock;
-    rc = GNTST_general_error;
+        return GNTST_no_space;
     if (!frame_get(m, granter->id))
-        goto unlock;
+        return GNTST_general_error;
     /* No memory for a table, or an address no p2m has. */
-    rc = p2m_map(&d->p2m, at, m, 1, write ? P2M_GRANT_RW : P2M_GRANT_RO);
+    int rc = p2m_map(&d->p2m, at, m, 1, write ? P2M_GRANT_RW : P2M_GRANT_RO);
     if (rc) {
-        rc = rc == -ENOMEM ? GNTST_no_device_space : GNTST_bad_virt_addr;
         frame_put(m);
-        goto unlock;
+        return rc == -ENOMEM ? GNTST_no_device_space : GNTST_bad_virt_addr;
     }
     op->handle = t->free_handle - 1;
     t->free_handle = map->gfn;
     *map = (struct mapping){ .granter = granter, .gfn = at.n, .ref = op->ref, .write = write };
-unlock:
-    spin_unlock(&t->lock);
-    return rc;
+    return GNTST_okay;
 }
 
 /*
@@ -378,12 +364,11 @@ static bool add_frame_locked(struct grant_table *t)
 mfn_t grant_frame(struct domain *d, uint64_t index)
 {
     struct grant_table *t = d->grants;
-    bool there = index < GRANT_FRAMES_MAX;
-    spin_lock(&t->lock);
-    while (there && index >= load_relaxed(&t->nr_frames))
-        there = add_frame_locked(t);
-    spin_unlock(&t->lock);
-    return there ? ptr_mfn(t->shared[index]) : INVALID_MFN; /* it stays */
+    spin_guard(&t->lock);
+    while (index < GRANT_FRAMES_MAX && index >= load_relaxed(&t->nr_frames))
+        if (!add_frame_locked(t))
+            return INVALID_MFN;
+    return index < GRANT_FRAMES_MAX ? ptr_mfn(t->shared[index]) : INVALID_MFN; /* it stays */
 }
 
 unsigned grant_frames(struct domain *d) { return load_relaxed(&d->grants->nr_frames); }

@@ -72,6 +72,15 @@ static inline void spin_unlock(spinlock_t *lock)
     atomic_store_explicit(&lock->owner, owner + 1, memory_order_release);
 }
 
+/* Takes the lock until the end of the block, however that is left. */
+#define spin_guard(l) __attribute__((cleanup(spin_guard_end))) spinlock_t *guarded = spin_guard_begin(l)
+static inline spinlock_t *spin_guard_begin(spinlock_t *lock)
+{
+    spin_lock(lock);
+    return lock;
+}
+static inline void spin_guard_end(spinlock_t **lock) { spin_unlock(*lock); }
+
 #define load_acquire(p) atomic_load_explicit(p, memory_order_acquire)
 #define load_relaxed(p) atomic_load_explicit(p, memory_order_relaxed)
 #define store_release(p, v) atomic_store_explicit(p, v, memory_order_release)

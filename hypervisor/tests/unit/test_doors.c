@@ -246,6 +246,7 @@ static void test_vcpu(void)
     memcpy(&state, guest(0x41ff0), 16);
     memcpy((char *)&state + 16, guest(0x42000), sizeof(state) - 16);
     CHECK(state.state == RUNSTATE_running && state.time[0] >= 5000000);
+    CHECK(state.state_entry_time == fake_now); /* nothing counts twice */
     *(uint64_t *)guest(ARG) = BAD;
     CHECK(call(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, ARG) == -EFAULT);
     *(uint64_t *)guest(ARG) = 0x43ff4;
