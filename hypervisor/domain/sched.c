@@ -53,6 +53,10 @@ static struct queue *lock_queue(const struct vcpu *v)
     }
 }
 
+/* A queue that is locked: whichever it is at the end of the block is unlocked then. */
+#define locked __attribute__((cleanup(unlock_queue), unused))
+static void unlock_queue(struct queue **q) { spin_unlock(&(*q)->lock); }
+
 static void set_idle(unsigned cpu) { atomic_fetch_or(&idle_cpus[cpu / 64], BIT(cpu % 64)); }
 
 /* Whether it was idle: two that wake up at once shall not both go to the same CPU. */
@@ -108,18 +112,15 @@ static void account(struct vcpu *v, uint64_t now)
 
 void sched_runstate(struct vcpu *v, uint64_t now, uint64_t times[4])
 {
-    struct queue *q = lock_queue(v);
+    locked struct queue *q = lock_queue(v);
     account(v, now);
     memcpy(times, v->sched.state_time, sizeof(v->sched.state_time));
-    spin_unlock(&q->lock);
 }
 
 bool sched_running(struct vcpu *v)
 {
-    struct queue *q = lock_queue(v);
-    bool running = v->sched.running;
-    spin_unlock(&q->lock);
-    return running;
+    locked struct queue *q = lock_queue(v);
+    return v->sched.running;
 }
 
 uint64_t sched_idle_time(unsigned cpu, uint64_t now)
@@ -180,11 +181,10 @@ static void dequeue(struct queue *q, struct vcpu *v)
 
 void sched_vcpu_remove(struct vcpu *v)
 {
-    struct queue *q = lock_queue(v);
+    locked struct queue *q = lock_queue(v);
     BUG_ON(v->sched.running);
     if (v->sched.queued)
         dequeue(q, v);
-    spin_unlock(&q->lock);
 }
 
 /* The first idle CPU that `v` may use: its own, one of its soft affinity, any. -1: none. */
@@ -288,40 +288,38 @@ static struct queue *move_waiting(struct queue *q, struct vcpu *v, uint64_t now)
 
 void sched_wake(struct vcpu *v, uint64_t now)
 {
-    struct queue *q = lock_queue(v);
-    if (idle_in_hand(v) && !atomic_load(&v->blocked)) {
-        q = move(q, v, find_cpu(v));
-        if (idle_in_hand(v) && !atomic_load(&v->blocked)) {
-            insert(q, v, now);
-            if (q->current && q == &queues[metal_cpu()])
-                q->handover = v;
-        }
-    }
-    spin_unlock(&q->lock);
+    locked struct queue *q = lock_queue(v);
+    if (!idle_in_hand(v) || atomic_load(&v->blocked))
+        return;
+    q = move(q, v, find_cpu(v));
+    if (!idle_in_hand(v) || atomic_load(&v->blocked))
+        return;
+    insert(q, v, now);
+    if (q->current && q == &queues[metal_cpu()])
+        q->handover = v;
 }
 
 void sched_give_way(struct vcpu *v)
 {
-    struct queue *q = lock_queue(v);
-    if (!list_empty(&q->waiting)) {
-        /* Behind the first one that waits, as far as its deadline is concerned. */
-        uint64_t first = vcpu_of(q->waiting.next)->sched.deadline;
-        account(v, metal_now());
-        v->sched.deadline = MAX(v->sched.deadline, first + 1);
-        atomic_fetch_or(&v->work, WORK_RESCHEDULE);
-    }
-    spin_unlock(&q->lock);
+    locked struct queue *q = lock_queue(v);
+    if (list_empty(&q->waiting))
+        return;
+    /* Behind the first one that waits, as far as its deadline is concerned. */
+    uint64_t first = vcpu_of(q->waiting.next)->sched.deadline;
+    account(v, metal_now());
+    v->sched.deadline = MAX(v->sched.deadline, first + 1);
+    atomic_fetch_or(&v->work, WORK_RESCHEDULE);
 }
 
 void sched_affinity_changed(struct vcpu *v)
 {
-    struct queue *q = lock_queue(v);
-    bool leaves = !may_run(v, q - queues);
-    if (leaves && v->sched.running)
+    locked struct queue *q = lock_queue(v);
+    if (may_run(v, q - queues))
+        return;
+    if (v->sched.running)
         interrupt(q, v);
-    else if (leaves && v->sched.queued)
+    else if (v->sched.queued)
         q = move_waiting(q, v, metal_now());
-    spin_unlock(&q->lock);
 }
 
 /* --- picking -------------------------------------------------------------------------------------------------- */
@@ -366,17 +364,15 @@ static struct vcpu *steal(unsigned cpu, uint64_t now)
         struct queue *q = &queues[(start + i) % nr_queues];
         if (q == &queues[cpu] || !load_relaxed(&q->nr_waiting) || !load_relaxed(&q->busy))
             continue;
-        spin_lock(&q->lock);
+        spin_guard(&q->lock);
         struct vcpu *v = best_waiting(q, cpu, now);
-        if (v) {
-            dequeue(q, v);
-            v->sched.deadline = load_relaxed(&queues[cpu].vtime);
-            store_relaxed(&v->sched.running, true);
-            store_relaxed(&v->cpu, cpu);
-        }
-        spin_unlock(&q->lock);
-        if (v)
-            return v;
+        if (!v)
+            continue;
+        dequeue(q, v);
+        v->sched.deadline = load_relaxed(&queues[cpu].vtime);
+        store_relaxed(&v->sched.running, true);
+        store_relaxed(&v->cpu, cpu);
+        return v;
     }
     return NULL;
 }

@@ -101,17 +101,17 @@ long hc_event_channel(struct hc_call *c)
     const struct row *row = &rows[cmd];
     if (unlikely(guest_read(c->v, &a, c->arg[1], row->size)))
         return -EFAULT;
-    long rc = row->names ? door_domain(c, *(domid_t *)&a, &d) : 0;
-    if (rc)
+    long rc = unlikely(row->names) ? door_domain(c, *(domid_t *)&a, &d) : 0;
+    if (unlikely(rc))
         return rc;
     rc = run(c, d, cmd, &a);
-    if (!rc && row->out && unlikely(guest_write(c->v, c->arg[1], &a, row->size))) {
+    if (unlikely(!rc && row->out) && unlikely(guest_write(c->v, c->arg[1], &a, row->size))) {
         rc = -EFAULT;
         /* Nobody is told of the new port. Its owner, when that is another domain, may have closed it meanwhile. */
         if (row->port && evtchn_close(d, *(uint32_t *)((char *)&a + row->port)))
             log_guest(d, "a port was closed before its owner knew it");
     }
-    if (row->names)
+    if (unlikely(row->names))
         domain_put(d);
     return rc;
 }

@@ -73,7 +73,7 @@ static inline void spin_unlock(spinlock_t *lock)
 }
 
 /* Takes the lock until the end of the block, however that is left. */
-#define spin_guard(l) __attribute__((cleanup(spin_guard_end))) spinlock_t *guarded = spin_guard_begin(l)
+#define spin_guard(l) __attribute__((cleanup(spin_guard_end), unused)) spinlock_t *guarded = spin_guard_begin(l)
 static inline spinlock_t *spin_guard_begin(spinlock_t *lock)
 {
     spin_lock(lock);
