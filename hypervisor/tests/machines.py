@@ -23,8 +23,7 @@ disk() {
 parts() { for part in $(seq "$1"); do echo "part $part"; cat /run/sample; done; }
 touch /run/busy
 disk &
-parts "$1" >/run/parts
-parts "$1" | nc -N 10.0.2.100 7 | cmp - /run/parts || broken=yes
+parts "$1" | nc -N 10.0.2.100 7 | cmp - <(parts "$1") || broken=yes
 rm /run/busy
 wait $!
 [ -z "$broken" ] && echo "network $1"
