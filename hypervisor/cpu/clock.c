@@ -99,23 +99,37 @@ static uint64_t days(unsigned year, unsigned month, unsigned day)
     return year / 400 * 146097ull + era_year * 365 + era_year / 4 - era_year / 100 + in_year - 719468;
 }
 
-/* The battery-backed clock (MC146818A), which is taken for UTC. PCs have it count in BCD and 24 hours. It counts
- * between two looks; what counts is what a second one finds unchanged. */
+/* Seconds since 1970 of second, minute, hour, day, month and year as the RTC counts them. */
+static uint64_t rtc_seconds(const uint8_t raw[6], uint8_t format)
+{
+    bool afternoon = raw[2] & 0x80 && !(format & BIT(1));
+    unsigned t[6];
+    for (unsigned i = 0; i < 6; i++) {
+        uint8_t value = i == 2 ? raw[i] & 0x7f : raw[i];
+        t[i] = format & BIT(2) ? value : (value >> 4) * 10 + (value & 15);
+    }
+    unsigned hour = format & BIT(1) ? t[2] : t[2] % 12 + 12 * afternoon;
+    return ((days(2000 + t[5], t[4], t[3]) * 24 + hour) * 60 + t[1]) * 60 + t[0];
+}
+
+/*
+ * The battery-backed clock (MC146818A), which is taken for UTC; register 11 says whether it counts in BCD, and to 12 or
+ * 24. It counts between two looks; what counts is what a second one finds unchanged.
+ */
 static uint64_t read_rtc(void)
 {
     static const uint8_t regs[6] = { 0, 2, 4, 7, 8, 9 };
-    unsigned now[6] = { 0 };
+    uint8_t now[6] = { 0 }, format = cmos(11);
     bool same = false;
     for (unsigned attempt = 0; attempt < 100000 && !same; attempt++) {
         same = !(cmos(10) & 0x80);
         for (unsigned i = 0; i < 6; i++) {
-            uint8_t bcd = cmos(regs[i]);
-            unsigned value = (bcd >> 4) * 10 + (bcd & 15);
+            uint8_t value = cmos(regs[i]);
             same &= now[i] == value;
             now[i] = value;
         }
     }
-    return ((days(2000 + now[5], now[4], now[3]) * 24 + now[2]) * 60 + now[1]) * 60 + now[0];
+    return rtc_seconds(now, format);
 }
 
 void clock_init(void)
