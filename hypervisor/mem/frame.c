@@ -205,10 +205,11 @@ static void account_taken(uint64_t pages, domid_t owner)
 /* Pages that are in no list get an owner. */
 static void hand_out(uint64_t n, uint64_t end, domid_t owner, bool one_to_one)
 {
+    uint64_t link = one_to_one ? n : INVALID_GFN.n, state = KIND(owner) | 1;
     account_taken(end - n, owner);
-    for (; n < end; n++) {
-        store_relaxed(&hv_frame_table[n].link, one_to_one ? n : INVALID_GFN.n);
-        store_release(state_of(n), KIND(owner) | 1); /* pairs with frame_get() */
+    for (struct frame *f = &hv_frame_table[n]; f < &hv_frame_table[end]; f++, link += one_to_one) {
+        store_relaxed(&f->link, link);
+        store_release(&f->state, state); /* pairs with frame_get() */
     }
 }
 
